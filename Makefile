@@ -1,0 +1,42 @@
+# Everything installs what it needs: Python 3.11+ and make are enough.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all lint format bench clean
+
+help: ## this text
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+demo: $(VENV)/.demo ## the story: a batch that starves its connection pool, and the fixed one
+	@$(BIN)/txprof demo
+
+test: $(VENV)/.test ## all tests, on one Python
+	$(BIN)/python -m pytest
+
+test-all: ## all tests, on every CPython 3.11 to 3.14 found and on SQLAlchemy 2.0 and 2.1
+	$(PYTHON) tools/test_all.py
+
+lint: $(VENV)/.dev ## ruff (lint and format) and mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev ## rewrite the code as lint wants it
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: ## the budgets, measured beside their peers
+	$(PYTHON) tools/bench.py
+
+clean: ## remove what these commands made
+	rm -rf .venv .venvs .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+
+$(VENV)/.demo $(VENV)/.test $(VENV)/.dev: $(VENV)/.%: pyproject.toml | $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	@touch $@
+
+$(VENV):
+	$(PYTHON) tools/python_version.py
+	$(PYTHON) -m venv $(VENV)

@@ -1,0 +1,103 @@
+"""Run the tests on every CPython 3.11 to 3.14 found here, and on both lines of SQLAlchemy.
+
+Interpreters are looked for on PATH and among pyenv's. Each gets an environment in .venvs/, which is
+kept for the next time. The newest SQLAlchemy is tested everywhere, 2.0 on the oldest and the newest
+Python found. Needs nothing but the standard library.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+SUPPORTED = ("3.11", "3.12", "3.13", "3.14")
+LINES = {"2.1": "sqlalchemy>=2.1,<2.2", "2.0": "sqlalchemy>=2.0,<2.1"}
+ROOT = Path(__file__).resolve().parent.parent
+ENVIRONMENTS = ROOT / ".venvs"
+
+
+def interpreters() -> dict[str, str]:
+    """ "3.12" -> the newest CPython 3.12 that runs."""
+    found: dict[str, tuple[tuple[int, ...], str]] = {}
+    for candidate in candidates():
+        version = version_of(candidate)
+        if version is None:
+            continue
+        minor = f"{version[0]}.{version[1]}"
+        if minor in SUPPORTED and version > found.get(minor, ((), ""))[0]:
+            found[minor] = (version, candidate)
+    return {minor: found[minor][1] for minor in SUPPORTED if minor in found}
+
+
+def candidates() -> list[str]:
+    """Where an interpreter may be. A pyenv shim may answer that its version is not active."""
+    names = [shutil.which(f"python{minor}") for minor in SUPPORTED]
+    root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    pyenv = [str(path) for path in root.glob("versions/*/bin/python") if path.exists()]
+    return [sys.executable, *(name for name in names if name), *pyenv]
+
+
+def version_of(python: str) -> tuple[int, ...] | None:
+    """(3, 12, 1), or None for what is no working CPython."""
+    program = (
+        "import sys; print(sys.implementation.name, *sys.version_info[:3], "
+        "getattr(sys, '_is_gil_enabled', lambda: True)())"
+    )
+    try:
+        answer = subprocess.run(
+            [python, "-c", program], capture_output=True, text=True, timeout=30, check=True
+        ).stdout.split()
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return tuple(map(int, answer[1:4])) if answer[0] == "cpython" else None
+
+
+def environment(minor: str, python: str, line: str) -> Path:
+    """An environment with txprof, what its tests need, and that line of SQLAlchemy."""
+    folder = ENVIRONMENTS / f"py{minor}-sqlalchemy{line}"
+    wanted = hashlib.sha256((ROOT / "pyproject.toml").read_bytes() + python.encode()).hexdigest()
+    stamp = folder / ".installed"
+    bin_python = folder / "bin" / "python"
+    if not (stamp.exists() and stamp.read_text() == wanted):
+        shutil.rmtree(folder, ignore_errors=True)
+        subprocess.run([python, "-m", "venv", str(folder)], check=True)
+        pip = [str(bin_python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, "--editable", f"{ROOT}[test]", LINES[line]], check=True, cwd=ROOT)
+        stamp.write_text(wanted)
+    return bin_python
+
+
+def main() -> int:
+    found = interpreters()
+    if not found:
+        print(f"no CPython {SUPPORTED[0]} to {SUPPORTED[-1]} found", file=sys.stderr)
+        return 2
+    runs = [(minor, "2.1") for minor in found]
+    runs += [
+        (minor, "2.0") for minor in sorted({min(found, key=key), max(found, key=key)}, key=key)
+    ]
+    failed = []
+    for minor, line in runs:
+        print(f"== CPython {minor}, SQLAlchemy {line}", flush=True)
+        python = environment(minor, found[minor], line)
+        status = subprocess.run(
+            [str(python), "-m", "pytest", "-q", *sys.argv[1:]], cwd=ROOT, check=False
+        )
+        if status.returncode:
+            failed.append(f"CPython {minor} with SQLAlchemy {line}")
+    if failed:
+        print(f"failed: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def key(minor: str) -> tuple[int, ...]:
+    """3.9 < 3.11"""
+    return tuple(map(int, minor.split(".")))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
