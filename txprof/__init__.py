@@ -1,0 +1,62 @@
+"""txprof: a line-profiling toolkit for transaction hygiene.
+
+It shows which line holds a database connection or a transaction open while the program does
+something else, what that cost, and what to change. Start with `txprof.profile`.
+"""
+
+from __future__ import annotations
+
+from txprof.api import (
+    allow,
+    allow_if,
+    external_call,
+    load,
+    merge,
+    pool_status,
+    profile,
+    uninstall,
+    watch,
+)
+from txprof.errors import RecordingError, TransactionHygieneError, TransactionHygieneWarning
+from txprof.model import (
+    Call,
+    Exemplar,
+    Finding,
+    FunctionProfile,
+    LineProfile,
+    PoolProfile,
+    PoolStatus,
+    Site,
+    TimedCall,
+    TimedStatement,
+)
+from txprof.results import Profile
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Call",
+    "Exemplar",
+    "Finding",
+    "FunctionProfile",
+    "LineProfile",
+    "PoolProfile",
+    "PoolStatus",
+    "Profile",
+    "RecordingError",
+    "Site",
+    "TimedCall",
+    "TimedStatement",
+    "TransactionHygieneError",
+    "TransactionHygieneWarning",
+    "__version__",
+    "allow",
+    "allow_if",
+    "external_call",
+    "load",
+    "merge",
+    "pool_status",
+    "profile",
+    "uninstall",
+    "watch",
+]

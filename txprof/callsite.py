@@ -1,0 +1,275 @@
+"""From a frame to the lines of the application.
+
+Application means neither the standard library nor site-packages nor txprof itself, unless the
+settings name a package as the application's.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+from collections.abc import Hashable, Iterable, Iterator
+from types import CodeType, FrameType
+
+from txprof import waiting
+
+Frame = tuple[str, int, str]
+"""File, line, function: what `model.Site` holds, as a bare tuple, which is cheaper to make."""
+
+Path = tuple[Frame, ...]
+"""Application frames, innermost first."""
+
+_INNERMOST, _OUTERMOST = 48, 16  # of a deeper path only these are kept: recursion stays bounded
+
+_INTERACTIVE = ("<stdin>", "<input>", "<ipython", "<doctest", "<console>", "<python-input")
+_OWN = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_LIBRARIES = tuple(
+    {os.path.realpath(sysconfig.get_path(name)) + os.sep for name in ("stdlib", "platstdlib")}
+    | {sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib")}
+)
+_INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
+
+_application_packages: set[str] = set()
+_known: dict[str, bool] = {}
+
+
+def include(packages: Iterable[str]) -> None:
+    """Count installed packages (by import name) or folders (by path) as application code."""
+    new = {_normalised(package) for package in packages} - _application_packages
+    if new:
+        _application_packages.update(new)
+        _known.clear()
+
+
+def is_application(filename: str) -> bool:
+    """Whether code of this file (a `co_filename`) is the application's."""
+    try:
+        return _known[filename]
+    except KeyError:
+        _known[filename] = verdict = _classify(filename)
+        return verdict
+
+
+def path(frame: FrameType | None) -> Path:
+    """The application frames from `frame` outwards, innermost first; across greenlets.
+
+    Runs for every checkout and transaction: one plain loop.
+    """
+    known = _known
+    found = []
+    root = waiting.task_root()
+    outer: Iterator[FrameType] | None = None
+    while True:
+        while frame is not None:
+            code = frame.f_code
+            filename = code.co_filename
+            try:
+                application = known[filename]
+            except KeyError:
+                application = is_application(filename)
+            if application:
+                found.append((filename, frame.f_lineno or code.co_firstlineno, code.co_qualname))
+            elif frame is root and not found:
+                found += path_of(waiting.awaiting_frames())
+            frame = frame.f_back
+        if outer is None:
+            if "greenlet" not in sys.modules:
+                break
+            outer = _outer_greenlets()
+        frame = next(outer, None)
+        if frame is None:
+            break
+    if len(found) > _INNERMOST + _OUTERMOST:
+        found[_INNERMOST:-_OUTERMOST] = []
+    return tuple(found)
+
+
+class Shortcut:
+    """How far out the application stood when a statement ran last: past the libraries in one step.
+
+    It is followed only if the library function that the application called stands there again.
+    """
+
+    __slots__ = ("called", "depth", "leaves_task")
+
+    def __init__(self) -> None:
+        self.depth = 0
+        self.called: CodeType | None = None
+        self.leaves_task = False
+        """Whether the task that ran it has no application frame."""
+
+
+def key(depth: int, shortcut: Shortcut, text: str, state: str) -> tuple[Hashable, ...]:
+    """Statement, state and call path in numbers: as distinct as with `path`, at half the cost.
+
+    The path starts `depth` frames out from here. Code objects count by their id, so who keeps a key
+    keeps `codes` too, lest an id be given away. Runs for every statement
+    (benchmarks/statements.py).
+    """
+    known = _known
+    frame: FrameType | None = None
+    if shortcut.depth:
+        try:
+            library = sys._getframe(shortcut.depth)
+        except ValueError:  # the stack is not that deep
+            pass
+        else:
+            if library.f_code is shortcut.called:
+                frame = library.f_back
+                if frame is not None and not known.get(frame.f_code.co_filename):
+                    frame = None
+    if frame is None:
+        frame = _past_libraries(sys._getframe(depth), depth, shortcut)
+    found: list[Hashable] = [text, state]
+    if shortcut.leaves_task:
+        _add_waiters(found)
+    root: FrameType | None = None
+    outer: Iterator[FrameType] | None = None
+    while True:
+        while frame is not None:
+            code = frame.f_code
+            try:
+                application = known[code.co_filename]
+            except KeyError:
+                application = is_application(code.co_filename)
+            if application:
+                found += (id(code), frame.f_lasti)
+            elif frame is root and len(found) == 2:
+                _add_waiters(found)
+            frame = frame.f_back
+        if outer is None:
+            if "greenlet" not in sys.modules:
+                break
+            outer = _outer_greenlets()
+            root = waiting.task_root()
+        frame = next(outer, None)
+        if frame is None:
+            break
+    return tuple(found)
+
+
+def _add_waiters(found: list[Hashable]) -> None:
+    for waiter in waiting.awaiting_frames():
+        if is_application(waiter.f_code.co_filename):
+            found += (id(waiter.f_code), waiter.f_lasti)
+
+
+def _past_libraries(frame: FrameType, depth: int, shortcut: Shortcut) -> FrameType | None:
+    """The innermost application frame; notes the shortcut to it."""
+    library: FrameType | None = None
+    current: FrameType | None = frame
+    root = waiting.task_root()
+    shortcut.leaves_task = False
+    while current is not None and not is_application(current.f_code.co_filename):
+        shortcut.leaves_task = shortcut.leaves_task or current is root
+        library, current = current, current.f_back
+        depth += 1
+    if library is not None and current is not None:
+        shortcut.depth = depth - 1
+        shortcut.called = library.f_code
+    return current
+
+
+def of_task(path: Path, frame: FrameType) -> Path:
+    """The part of a path at `frame` that the asyncio task runs: without who runs the loop."""
+    root = waiting.task_root()
+    if root is None:
+        return path
+    own = 0
+    for each in frames(frame):
+        own += is_application(each.f_code.co_filename)
+        if each is root:
+            return path[:own] or path
+    return path
+
+
+def codes(frame: FrameType | None) -> list[CodeType]:
+    """The application's code objects on a stack: who keeps these may keep a `key` of it."""
+    return [each.f_code for each in frames(frame) if is_application(each.f_code.co_filename)]
+
+
+def frames(frame: FrameType | None) -> Iterator[FrameType]:
+    """Every frame from `frame` outwards, across greenlets.
+
+    And out of a task of a library's own: SQLAlchemy shields the end of `async with session.begin()`
+    like that, but it is the line that awaits it which writes.
+    """
+    outer: Iterator[FrameType | None] = iter(())
+    if "greenlet" in sys.modules:
+        outer = _outer_greenlets()
+    root = waiting.task_root()
+    while frame is not None:
+        while frame is not None:
+            yield frame
+            if root is not None:
+                if is_application(frame.f_code.co_filename):
+                    root = None
+                elif frame is root:
+                    yield from waiting.awaiting_frames()
+            frame = frame.f_back
+        frame = next(outer, None)
+
+
+def path_of(frames: Iterable[FrameType]) -> Path:
+    """The application frames among these, in their order."""
+    return tuple(
+        (code.co_filename, frame.f_lineno or code.co_firstlineno, code.co_qualname)
+        for frame in frames
+        if is_application((code := frame.f_code).co_filename)
+    )
+
+
+def mixing_site(call: Path, opener: Path) -> Frame | None:
+    """The line that mixes: the innermost frame of `call` whose function also opened.
+
+    The two paths are compared by function from the outside in. Where they share none (a framework
+    opened the transaction), it is the innermost application line of the call.
+    """
+    shared = 0
+    for ours, theirs in zip(reversed(call), reversed(opener), strict=False):
+        if ours[0] != theirs[0] or ours[2] != theirs[2]:
+            break
+        shared += 1
+    if shared:
+        return call[-shared]
+    return call[0] if call else None
+
+
+def _outer_greenlets() -> Iterator[FrameType]:
+    # A hook that runs in a greenlet sees f_back end at the greenlet's root; the story goes on in
+    # the parent, where it stands suspended.
+    greenlet = sys.modules["greenlet"]
+    try:
+        current = greenlet.getcurrent().parent
+    except AttributeError:  # half imported
+        return
+    while current is not None:
+        frame = current.gr_frame
+        if frame is not None:
+            yield frame
+        current = current.parent
+
+
+def _classify(filename: str) -> bool:
+    if filename.startswith("<"):
+        return filename.startswith(_INTERACTIVE)
+    if any(_within(filename, package) for package in _application_packages):
+        return True
+    if filename.startswith(_OWN):
+        return False
+    if any(part in filename for part in _INSTALLED):
+        return False
+    return not filename.startswith(_LIBRARIES)
+
+
+def _within(filename: str, package: str) -> bool:
+    if os.path.isabs(package):
+        return filename == package or filename.startswith(package + os.sep)
+    tail = package.replace(".", os.sep)
+    return any(f"{part}{tail}{end}" in filename for part in _INSTALLED for end in (os.sep, ".py"))
+
+
+def _normalised(package: str) -> str:
+    looks_like_path = os.sep in package
+    return os.path.abspath(package) if looks_like_path else package
