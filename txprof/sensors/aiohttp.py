@@ -1,0 +1,105 @@
+"""aiohttp's client. Mocks replace `_request`, which is beneath the verbs that callers use."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Any
+from weakref import WeakValueDictionary
+
+from txprof.around import Wrapper
+from txprof.safety import drop_own_frame
+from txprof.sensors import http, placing
+from txprof.sensors.external import Described, awaited, in_process, watched_coroutine
+from txprof.sensors.going_on import goes_on_in_steps
+from txprof.sensors.placing import Client, Target
+
+
+def _request(session: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Described | None:
+    named = [kwargs[name] for name in ("method", "str_or_url", "url") if name in kwargs]
+    method, url, *_ = *args, *named
+    try:
+        if session is not None:
+            url = session._build_url(url)  # private: respects `base_url`
+        if kwargs.get("params"):
+            url = url.update_query(kwargs["params"])
+    except Exception:  # no such URL: aiohttp will say so itself
+        pass
+    return http.http_call(method, str(url))
+
+
+def _verb(*method: str) -> Wrapper:
+    """A wrap of what gives out a context object around the coroutine of `_request`.
+
+    It reports the call only where something else, a mock, stands in the place of `_request`: a
+    session that answers some requests from a cache makes no call for these.
+    """
+
+    def describe(session: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Described | None:
+        return _request(session, (*method, *args), kwargs)
+
+    def sensor(wrapped: Any, session: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        try:
+            context = wrapped(*args, **kwargs)
+        except BaseException as error:
+            drop_own_frame(error)
+            raise
+        if _is_mocked():
+            coroutine = getattr(context, "_coro", None)  # private: both kinds of context have it
+            if asyncio.iscoroutine(coroutine):
+                context._coro = awaited(coroutine, describe, session, args, kwargs, _body)
+        return context
+
+    return sensor
+
+
+def _is_mocked() -> bool:
+    session = getattr(sys.modules.get("aiohttp.client"), "ClientSession", None)
+    return isinstance(session, type) and not placing.is_in(session, "_request")
+
+
+_responses: WeakValueDictionary[int, Any] = WeakValueDictionary()
+"""By the id of the stream of its body, which has no room for a call."""
+
+
+def _body(response: Any) -> tuple[Any, ...]:
+    _responses[id(response.content)] = response
+    return (response,)
+
+
+def _read(wrapped: Any, stream: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    response = _responses.get(id(stream))
+    if response is None or response.content is not stream:
+        return wrapped(*args, **kwargs)
+    return goes_on_in_steps(wrapped, response, args, kwargs)
+
+
+CLIENTS = (
+    Client(
+        "aiohttp",
+        "http",
+        "GET https://example.com/ok",
+        (
+            Target("aiohttp.client", "ClientSession._request", watched_coroutine(_request, _body)),
+            Target("aiohttp.client", "ClientSession.request", _verb()),
+            *(
+                Target("aiohttp.client", f"ClientSession.{verb}", _verb(verb))
+                for verb in ("get", "options", "head", "post", "put", "patch", "delete")
+            ),
+            Target("aiohttp", "request", _verb()),
+            *(
+                Target("aiohttp.streams", f"StreamReader.{method}", _read)
+                for method in (
+                    "read",
+                    "readany",
+                    "readchunk",
+                    "readline",
+                    "readuntil",
+                    "readexactly",
+                )
+            ),
+            # It goes over a socket, to an application that is served by this very process.
+            Target("aiohttp.test_utils", "TestClient._request", in_process),
+        ),
+    ),
+)

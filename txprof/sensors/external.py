@@ -1,0 +1,374 @@
+"""External calls: told from nested layers, judged before they go out, timed until they return."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar, Token
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from txprof import collector, context, policy
+from txprof.around import Wrapper, around
+from txprof.clock import clock
+from txprof.recorded import CallRow
+from txprof.rules import external_io
+from txprof.safety import drop_own_frame, note_once
+from txprof.sensors import inspecting, placing, transactions
+from txprof.sensors.judging import News, judged, minimum
+
+
+class Described(NamedTuple):
+    """An external call as its sensor names it; `host` is "name:port" where there is one."""
+
+    kind: str
+    target: str
+    host: str | None = None
+
+
+Describe = Callable[[Any, tuple[Any, ...], dict[str, Any]], Described | None]
+"""(instance, args, kwargs) -> what the call is; None if it is no external call."""
+
+Started = Callable[["ExternalCall", Any], None]
+"""(call, instance) -> None: told when a call has started, before anything goes out."""
+
+Streams = Callable[[Any], Any]
+"""result -> the objects that the rest of it will be read from, after the call returned."""
+
+
+class ExternalCall:
+    """One call under way. Whatever layers it crosses beneath are part of it.
+
+    Its time is what passes between `enter` and `leave`, as often as it is entered.
+    """
+
+    __slots__ = (
+        "_due",
+        "_rows",
+        "_since",
+        "_token",
+        "_total",
+        "described",
+        "minimum",
+        "undecided",
+    )
+
+    def __init__(
+        self, described: Described | None, rows: list[CallRow], due: list[CallRow] | None = None
+    ) -> None:
+        self.described = described
+        self._rows = rows
+        self._due = due
+        """Those for which the server is asked who waits, as it returns."""
+        self._total = 0.0
+        self._since = 0.0
+        self._token: Token[ExternalCall | None] | None = None
+        self.undecided = False
+        """Whether the owner of an open hold may yet come to wait for it: asked again at the end."""
+        self.minimum: float | None = None
+        """The seconds from which on it is a finding, if the settings have some for its kind."""
+
+    def enter(self) -> None:
+        """From here on, deeper layers are this call."""
+        self._token = _ongoing.set(self)
+        self._since = clock.now()
+
+    def leave(self) -> None:
+        """It returned or raised: its time goes to the line that made it."""
+        token, self._token = self._token, None
+        if token is None:
+            return
+        seconds = clock.now() - self._since
+        try:
+            _ongoing.reset(token)
+        except ValueError:  # ended in another context than it began in
+            pass
+        if self.undecided and self.described is not None and not self.mixes():
+            self.undecided = False
+            if context.open_here(late=True):
+                self.take_back()
+                self._rows, self._due = _told(self.described, late=True)
+        took = self._total + seconds
+        if self.minimum is not None and took >= self.minimum and context.open_here(late=True):
+            self._judge_again(took)
+        self._total = took
+        if self._rows and context.holds_here.get():
+            transactions.called(self._rows[0], self._since, seconds)
+        for row in self._rows:
+            row.seconds += seconds
+            row.longest = max(row.longest, self._total)
+        if self._due:
+            due, self._due = self._due, None
+            _inspect(due)
+
+    def _judge_again(self, took: float) -> None:
+        """It has taken as long as a finding has to."""
+        if self.described is None:
+            return
+        for row in self._rows:
+            row.seconds -= self._total
+        self.take_back()
+        self._rows, self._due = _told(self.described, late=True, took=took)
+        for row in self._rows:
+            row.seconds += self._total
+        self.minimum = minimum(self.described.kind, above=took)
+
+    def end(self, *, failed: bool) -> None:
+        """Nothing is left to do: it is a span (`txprof.around`)."""
+
+    @property
+    def entered(self) -> bool:
+        """Whether it is running just now."""
+        return self._token is not None
+
+    def mixes(self) -> bool:
+        """Whether it started while something was open."""
+        return any(row.state != "free" for row in self._rows)
+
+    def take_back(self) -> None:
+        """It is counted elsewhere: rows without calls are dropped from the snapshot."""
+        for row in self._rows:
+            row.count -= 1
+        self._rows = []
+
+    def take_over(self, earlier: ExternalCall) -> None:
+        """An earlier call was made for the sake of this one: they are one, and it is here."""
+        if not self._rows or earlier.mixes() != self.mixes():
+            return
+        seconds = earlier._total
+        for row in earlier._rows:
+            row.seconds -= seconds
+        earlier.take_back()
+        self._total += seconds
+        for row in self._rows:
+            row.seconds += seconds
+
+    def __reduce__(self) -> Any:
+        return type(None), ()  # it hangs on the library's objects, whose copies go without
+
+
+_ongoing: ContextVar[ExternalCall | None] = ContextVar("txprof_external_call", default=None)
+
+
+def is_nested() -> bool:
+    """Whether an outer layer is a call already. Tasks may inherit one that is long over."""
+    outer = _ongoing.get()
+    return outer is not None and outer.entered
+
+
+class WatchedCall:
+    """A span (`txprof.around`) that is an external call from its first step to its last."""
+
+    __slots__ = ("_call", "_described", "_started")
+
+    def __init__(self, described: Described) -> None:
+        self._described = described
+        self._call: ExternalCall | None = None
+        self._started = False
+
+    def enter(self) -> None:
+        """The call starts, or goes on."""
+        if not self._started:
+            self._started = True
+            self._call = begin(self._described)
+        elif self._call is not None:
+            self._call.enter()
+
+    def leave(self) -> None:
+        """It returned, or waits for its consumer."""
+        if self._call is not None:
+            self._call.leave()
+
+    def end(self, *, failed: bool) -> None:
+        """Nothing is left to do."""
+
+
+def watched(
+    describe: Describe, streams: Streams | None = None, started: Started | None = None
+) -> Wrapper:
+    """A wrap that reports each outermost call of a function as an external call."""
+
+    def sensor(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        call = begin_described(describe, instance, args, kwargs, started)
+        try:
+            result = wrapped(*args, **kwargs)
+        except BaseException as error:
+            drop_own_frame(error)
+            raise
+        finally:
+            if call is not None:
+                call.leave()
+        if call is not None and streams is not None:
+            keep_all(call, streams, result)
+        return result
+
+    return sensor
+
+
+def watched_coroutine(
+    describe: Describe, streams: Streams | None = None, started: Started | None = None
+) -> Wrapper:
+    """The same for a coroutine function; the call lasts until it has been awaited."""
+
+    def sensor(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        try:
+            made = wrapped(*args, **kwargs)
+        except BaseException as error:
+            drop_own_frame(error)
+            raise
+        return awaited(made, describe, instance, args, kwargs, streams, started)
+
+    return sensor
+
+
+def awaited(
+    coroutine: Any,
+    describe: Describe,
+    instance: Any,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    streams: Streams | None = None,
+    started: Started | None = None,
+) -> Any:
+    """What to await in the place of a coroutine, so that it is reported as an external call."""
+    if not collector.active():
+        return coroutine
+
+    async def run() -> Any:
+        try:
+            call = begin_described(describe, instance, args, kwargs, started)
+        except BaseException:
+            coroutine.close()
+            raise
+        try:
+            result = await coroutine
+        except BaseException as error:
+            drop_own_frame(error)
+            raise
+        finally:
+            if call is not None:
+                call.leave()
+        if call is not None and streams is not None:
+            keep_all(call, streams, result)
+        return result
+
+    ours: Any = run()
+    ours.__name__ = getattr(coroutine, "__name__", ours.__name__)
+    ours.__qualname__ = getattr(coroutine, "__qualname__", ours.__qualname__)
+    return ours
+
+
+def in_process(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """A wrap of what calls an application in this process: no layer beneath it is a call."""
+    return around(wrapped, lambda: ExternalCall(None, []))(wrapped, instance, args, kwargs)
+
+
+def begin_described(
+    describe: Describe,
+    instance: Any,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    started: Started | None = None,
+) -> ExternalCall | None:
+    """Describe and start a call, or None if nobody watches or it is part of an outer one."""
+    if not collector.active() or is_nested() or not placing.installed():
+        return None
+    try:
+        described = describe(instance, args, kwargs)
+    except Exception as error:
+        note_once(f"the description by {describe.__qualname__}", error)
+        return None
+    if described is None:
+        return None
+    call = _begin(described)
+    if started is not None:
+        try:
+            started(call, instance)
+        except Exception as error:
+            note_once(f"what follows from a call, by {started.__qualname__}", error)
+    return call
+
+
+def begin(described: Described) -> ExternalCall | None:
+    """A call starts here: judged, counted, entered; raises only what `on_finding` asks for.
+
+    None if it is part of another call.
+    """
+    return None if is_nested() else _begin(described)
+
+
+def _begin(described: Described) -> ExternalCall:
+    call = ExternalCall(described, *_told(described))
+    if context.holds_here.get():
+        call.undecided = context.undecided_here()
+        call.minimum = minimum(described.kind, above=0.0)
+    call.enter()
+    return call
+
+
+def _told(
+    described: Described, *, late: bool = False, took: float = 0.0
+) -> tuple[list[CallRow], list[CallRow]]:
+    """The rows that a call here counts in, and those of which the server is to be asked.
+
+    `on_finding` is told of what is wrong with it.
+    """
+    rows, news, due = judged(described, late=late, took=took)
+    if news:
+        _react(news, late=late)
+    return rows, due
+
+
+def _inspect(due: list[CallRow]) -> None:
+    asking = ExternalCall(None, [])
+    asking.enter()  # a connection of ours is no call of the program's
+    try:
+        inspecting.inspect_call(due)
+    finally:
+        asking.leave()
+
+
+def _react(findings: list[News], *, late: bool) -> None:
+    reaction = ExternalCall(None, [])
+    reaction.enter()  # a callable that posts the finding somewhere is no call of the program's
+    try:
+        for watcher, key, row in findings:
+            try:
+                finding = external_io.finding_of(key[0], key[1], [replace(row, count=1)])
+            except Exception as error:
+                note_once("the report of an external call", error)
+            else:
+                policy.react(watcher, finding, key, late=late)
+    finally:
+        reaction.leave()
+
+
+# --- what is left of a call after it returned: `txprof.sensors.going_on` -------------------------
+
+_GOES_ON = "_txprof_call"
+
+
+def keep(call: ExternalCall, *streams: Any) -> None:
+    """What is asked of these from now on is part of the call."""
+    for stream in streams:
+        attributes = getattr(stream, "__dict__", None)
+        if attributes is not None:
+            attributes[_GOES_ON] = call
+
+
+def forget(stream: Any) -> None:
+    """What is asked of it from now on is no part of an earlier call."""
+    if kept(stream) is not None:
+        del vars(stream)[_GOES_ON]
+
+
+def kept(stream: Any) -> ExternalCall | None:
+    """The call that `keep` gave to an object."""
+    attributes = getattr(stream, "__dict__", None)  # none, if a mock is called in its place
+    return None if attributes is None else attributes.get(_GOES_ON)
+
+
+def keep_all(call: ExternalCall, streams: Streams, result: Any) -> None:
+    try:
+        keep(call, *streams(result))
+    except Exception as error:
+        note_once(f"the streams by {streams.__qualname__}", error)

@@ -1,0 +1,78 @@
+"""Calls that go on after they returned.
+
+The body of a response is read later, a transfer is waited for: the call hangs on the object that
+this is asked of (`external.keep`). Its time goes on where it started; but one that started while
+nothing was open is judged again where somebody waits for it with a transaction.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from txprof import collector, context
+from txprof.around import Wrapper, around
+from txprof.safety import drop_own_frame
+from txprof.sensors.external import ExternalCall, Streams, begin, is_nested, keep, keep_all, kept
+
+
+def goes_on(streams: Streams | None = None) -> Wrapper:
+    """A wrap of a method in which a call goes on that its object was given by `keep`."""
+
+    def sensor(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        call = _resumed(instance)
+        try:
+            result = wrapped(*args, **kwargs)
+        except BaseException as error:
+            drop_own_frame(error)
+            raise
+        finally:
+            if call is not None:
+                call.leave()
+        if call is not None and streams is not None:
+            keep_all(call, streams, result)
+        return result
+
+    return sensor
+
+
+def goes_on_in_steps(
+    wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """The same for a generator function of either kind, or a coroutine function."""
+    if kept(instance) is None:
+        return wrapped(*args, **kwargs)
+    return around(wrapped, lambda: _Steps(instance))(wrapped, instance, args, kwargs)
+
+
+class _Steps:
+    """A span (`txprof.around`) around each step of reading a stream."""
+
+    __slots__ = ("_call", "_stream")
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self._call: ExternalCall | None = None
+
+    def enter(self) -> None:
+        self._call = _resumed(self._stream)
+
+    def leave(self) -> None:
+        if self._call is not None:
+            self._call.leave()
+
+    def end(self, *, failed: bool) -> None:
+        pass
+
+
+def _resumed(stream: Any) -> ExternalCall | None:
+    call = kept(stream)
+    if call is None or call.entered or is_nested():
+        return None
+    if call.mixes() or call.described is None or not (context.open_here() and collector.active()):
+        call.enter()
+        return call
+    call.take_back()
+    again = begin(call.described)
+    if again is not None:
+        keep(again, stream)
+    return again

@@ -1,0 +1,136 @@
+"""Connections that are not given back: still out at the end, or left to the garbage collector."""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from types import FunctionType
+from typing import Any
+
+from txprof import collector, context, policy
+from txprof.context import Hold
+from txprof.entries import Entry, sites
+from txprof.model import Finding
+from txprof.recorded import CheckoutRow
+from txprof.rules import pool as rules
+from txprof.safety import note_once
+from txprof.sensors import checkouts, exemplars, pooling
+from txprof.sensors.checkouts import Guard
+
+_HAND_OVER = ("__enter__", "__aenter__", "__init__")
+"""Methods that take a connection for somebody else to give back."""
+
+
+def guard(hold: Hold, fairy: Any) -> None:
+    """A connection was taken here: if it is not given back, these are told."""
+    entries = collector.entries()
+    if entries:
+        hold.guard = Guard(weakref.ref(fairy), entries, policy.allowed_here(rules.LEAK))
+
+
+def tell_collected() -> None:
+    """Tell of connections that the garbage collector gave back.
+
+    Not from within its call of us: it may come while locks are held.
+    """
+    try:
+        exemplars.tell_late()
+        while checkouts.collected:
+            hold = checkouts.collected.popleft()
+            watchers = {entry.collector for entry in hold.guard.entries} if hold.guard else ()
+            row = _row(hold, collected=True)
+            for watcher in watchers:
+                watcher.checkout(_row(hold, collected=True))
+                for finding in rules.findings([row]):
+                    pooling.tell(watcher, finding, late=True)
+    except Exception as error:
+        note_once("the garbage collector's connections", error)
+
+
+class Leaks:
+    """What is out when a profiled call or block ends that was taken in it, here."""
+
+    __slots__ = ("_sessions",)
+
+    def __init__(self) -> None:
+        self._sessions = _next_session()
+
+    def at_end(self, entry: Entry, functions: Sequence[FunctionType] = ()) -> list[Finding]:
+        """It ends; what is found has been counted, and is still to be told.
+
+        A session made before it began is its caller's to close; so is what an object's
+        `__enter__` or constructor takes, where that is what was profiled.
+        """
+        found: list[CheckoutRow] = []
+        try:
+            found += self._collected(entry)
+            tell_collected()
+            names = {f.__qualname__ for f in functions if f.__name__ in _HAND_OVER}
+            for hold in context.own():
+                guard = hold.guard
+                if (
+                    guard is not None
+                    and guard.is_of(entry)
+                    and names.isdisjoint(frame[2] for frame in hold.path)
+                    and not self._is_the_callers(hold)
+                ):
+                    guard.entries = tuple(one for one in guard.entries if not _same(one, entry))
+                    found.append(_row(hold, collected=False))
+            for row in found:
+                entry.collector.checkout(replace(row))
+        except Exception as error:
+            note_once("the leak sensor", error)
+        return rules.findings(found)
+
+    def _collected(self, entry: Entry) -> Iterator[CheckoutRow]:
+        """Of what was collected, what was taken in this entry: told with the rest."""
+        for hold in list(checkouts.collected):
+            guard = hold.guard
+            if guard is not None and guard.is_of(entry):
+                guard.entries = tuple(one for one in guard.entries if not _same(one, entry))
+                yield _row(hold, collected=True)
+
+    def _is_the_callers(self, hold: Hold) -> bool:
+        """Whether a session has it that was there before."""
+        orm = sys.modules.get("sqlalchemy.orm.session")
+        if orm is None:
+            return False
+        try:
+            for session in list(orm._sessions.values()):  # private, as all of the below
+                transaction = session.get_transaction()
+                if transaction is None or session.hash_key > self._sessions:
+                    continue
+                for connection, *_ in list(transaction._connections.values()):
+                    fairy = connection._dbapi_connection
+                    known = fairy and checkouts.holds.get(id(fairy.dbapi_connection))
+                    if known is hold:
+                        return True
+        except AttributeError:
+            return True
+        return False
+
+
+def _next_session() -> int:
+    """A number between those of the sessions that there are and those to come."""
+    orm = sys.modules.get("sqlalchemy.orm.session")
+    following = getattr(orm, "_new_sessionid", None)
+    return 0 if following is None else int(following())
+
+
+def _same(one: Entry, entry: Entry) -> bool:
+    return one.collector is entry.collector
+
+
+def _row(hold: Hold, *, collected: bool) -> CheckoutRow:
+    path = sites(hold.path)
+    allowed = hold.guard.allowed if hold.guard is not None else None
+    return CheckoutRow(
+        rules.LEAK,
+        hold.engine,
+        path,
+        allowed=allowed or pooling.allowed(rules.LEAK, path),
+        count=1,
+        collected=int(collected),
+    )
