@@ -1,0 +1,221 @@
+"""What was repeated in one entry into the application, and whether it was on purpose."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from txprof import comments
+from txprof.model import Site, State
+from txprof.recorded import BurstRow, Load
+from txprof.shapes import is_chunked, is_paged, rows_written, shape, slots
+from txprof.source import is_in_loop
+from txprof.sql import text
+
+if TYPE_CHECKING:
+    from txprof.entries import Statement
+    from txprof.settings import Settings
+
+_WORST: tuple[State, ...] = ("transaction", "held", "free")
+
+
+class Sample:
+    """What the parameters of a statement's executions tell: hashes, and no more than needed."""
+
+    __slots__ = ("_first", "_names", "distinct", "many", "varying")
+
+    def __init__(self) -> None:
+        self._first: Any = None
+        """The first execution's parameters; from the second on, their hashes."""
+        self._names: tuple[str, ...] | None = None
+        self.many = False
+        """Whether an execution was of many sets of parameters."""
+        self.distinct: set[int] = set()
+        self.varying: set[int] = set()
+        """Parameters that differ between executions, by index."""
+
+    def take(self, parameters: Any) -> None:
+        """One more execution. Most statements run once in an entry: then nothing is hashed."""
+        first = self._first
+        if first is None:
+            self._first = parameters if parameters else ()
+            return
+        if type(first) is not _Hashes:
+            first = self._settled()
+        hashes = _hashes(parameters)
+        self.distinct.add(hash(hashes))
+        self.varying |= _differing(first, hashes)
+
+    def add(self, other: Sample, *, same_text: bool) -> None:
+        """The executions of another, in the same entry."""
+        ours, theirs = self._settled(), other._settled()
+        if not ours:
+            self._first, self._names = other._first, other._names
+        elif theirs and same_text:
+            self.varying |= _differing(ours, theirs)
+        self.distinct |= other.distinct
+        self.many = self.many or other.many
+        if same_text:
+            self.varying |= other.varying
+
+    def _settled(self) -> _Hashes | None:
+        """The hashes of the first execution's parameters, counted."""
+        if self._first is not None and type(self._first) is not _Hashes:
+            self._names = tuple(self._first) if isinstance(self._first, dict) else None
+            self._first = _hashes(self._first)
+            self.distinct.add(hash(self._first))
+        found: _Hashes | None = self._first
+        return found
+
+    def varying_slots(self, statement: str) -> set[int]:
+        """The same by index in `shapes.slots(statement)`."""
+        found = slots(statement)
+        by_name = {slot.name: index for index, slot in enumerate(found) if slot.name is not None}
+        placeholders = [i for i, slot in enumerate(found) if slot.text[:1] in "?:%$@"]
+        indexes = set()
+        for number in self.varying:
+            name = self._names[number] if self._names else str(number + 1)
+            if name in by_name:
+                indexes.add(by_name[name])
+            elif number < len(placeholders):
+                indexes.add(placeholders[number])
+        return indexes
+
+
+class _Hashes(tuple[int, ...]):
+    """One number for each parameter."""
+
+    __slots__ = ()
+
+
+def _hashes(parameters: Any) -> _Hashes:
+    values = parameters.values() if isinstance(parameters, dict) else parameters
+    return _Hashes(map(_hash, values))
+
+
+def _differing(one: Sequence[object], other: Sequence[object]) -> set[int]:
+    """At which places; none if they are not of one length."""
+    if len(one) != len(other):
+        return set()
+    return {index for index, pair in enumerate(zip(one, other, strict=True)) if pair[0] != pair[1]}
+
+
+def _hash(value: Any) -> int:
+    try:
+        return hash(value)
+    except TypeError:  # a list, for PostgreSQL's ANY
+        return hash(tuple(map(_hash, value))) if isinstance(value, list | tuple) else 0
+    except Exception:  # a type of the program's own that cannot be hashed: all of them are one
+        return 0
+
+
+def bursts_in(rows: Iterable[Statement], settings: Settings) -> list[BurstRow]:
+    """The bursts among what one entry ran."""
+    by_path: dict[Any, list[Statement]] = defaultdict(list)
+    for row in rows:
+        by_path[row.path].append(row)
+    found = []
+    for there in by_path.values():
+        if sum(row.count for row in there) < 2:
+            continue  # most of them: no shape is looked for
+        groups: dict[Any, list[Statement]] = defaultdict(list)
+        for row in there:
+            groups[shape(row.text), row.load].append(row)
+        for (form, load), group in groups.items():
+            burst = _burst(form, group, load, settings)
+            if burst is not None:
+                burst.allowed = burst.allowed or _commented(burst)
+                found.append(burst)
+    return found
+
+
+def _commented(burst: BurstRow) -> str | None:
+    """Why a comment lets it be, on any line of the path."""
+    rule = "write-loop" if burst.load.kind == "write" else "n-plus-one"
+    for site in burst.path:
+        why = comments.reason(rule, site.file, site.line)
+        if why is not None:
+            return why
+    return None
+
+
+def _burst(
+    form: str, group: Sequence[Statement], load: Load, settings: Settings
+) -> BurstRow | None:
+    known = text(group[0].text)
+    count = sum(row.turns if known.writes else row.count for row in group)
+    if load.kind == "eager" or not (known.reads or known.writes):
+        return None
+    total = group[0].copy()
+    for row in group[1:]:
+        total.add(row)
+    total.sample._settled()
+    distinct = max(len(total.sample.distinct), len(group) if _literal(group) else 1)
+    if known.writes:
+        load = Load("write")
+    if not _is_enough(load.kind, count, distinct, settings):
+        return None
+    if known.writes and _is_of_many_rows(group, total):
+        return None
+    if load.kind == "select" and _is_on_purpose(group, total):
+        return None
+    return BurstRow(
+        path=tuple(Site(*frame) for frame in group[0].asking),
+        statement=form,
+        state=min((row.state for row in group), key=_WORST.index),
+        load=load,
+        allowed=total.allowed,
+        entries=1,
+        count=count,
+        most=count,
+        distinct=distinct,
+        seconds=total.seconds,
+    )
+
+
+def _is_of_many_rows(group: Sequence[Statement], total: Statement) -> bool:
+    """Whether a write is of many rows: executemany, several VALUES, a flush of many objects."""
+    flushed = total.count >= 2 * total.turns
+    return total.sample.many or flushed or rows_written(group[0].text) > 1
+
+
+def _is_enough(kind: str, count: int, distinct: int, settings: Settings) -> bool:
+    if kind == "relationship":
+        return distinct >= settings.n_plus_one_parents or count >= settings.n_plus_one_selects
+    if kind == "attribute":
+        return count >= settings.n_plus_one_attributes
+    if kind == "write":
+        return count >= settings.write_loop_statements
+    return count >= settings.n_plus_one_selects
+
+
+def _literal(group: Sequence[Statement]) -> bool:
+    return len(group) > 1 and len({row.text for row in group}) > 1
+
+
+def _is_on_purpose(group: Sequence[Statement], total: Statement) -> bool:
+    """Whether it turns pages, asks for many rows each time, for new ones, or probes in a flush."""
+    asked = total.asking[:1]
+    if total.flush is not None and not (asked and is_in_loop(*asked[0][:2])):
+        return True  # of one row after the other: a uniqueness check in an event of the mapper
+    fresh = total.fresh >= total.count - len(group)
+    if fresh and len(total.sample.distinct) < 2 and not _literal(group):
+        return True  # the same question, but something was written since it was asked last
+    statement = max((row.text for row in group), key=len)
+    varying = total.sample.varying_slots(statement)
+    if _literal(group):
+        varying |= _varying_literals([row.text for row in group[:5]], statement)
+    return is_paged(statement, varying) or is_chunked(statement, varying)
+
+
+def _varying_literals(texts: Sequence[str], statement: str) -> set[int]:
+    """The values that differ between texts of one shape; all of IN lists of different length."""
+    found = slots(statement)
+    varying = set()
+    for other in map(slots, texts):
+        if len(other) == len(found):
+            varying |= _differing([slot.text for slot in found], [slot.text for slot in other])
+        else:
+            varying |= {i for i, slot in enumerate(found) if slot.role == "in"}
+    return varying

@@ -1,0 +1,354 @@
+"""Events in, bounded mergeable aggregates out.
+
+A `Collector` belongs to one profile. Those that watch here are found through `active()`: the ones
+of the context (decorated functions, `scope="context"`) and the ones of the whole process.
+Statements and calls are aggregated as they arrive, a part per thread, so that memory grows with
+distinct sites and not with events, and nothing is locked on the way.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Iterable
+from contextvars import ContextVar
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from txprof.callsite import Path
+from txprof.clock import clock
+from txprof.entries import COMPACTED, OTHERS, Entry, Key, Rows, add_rows, compact
+from txprof.exemplars import Slowest
+from txprof.perthread import PerThread
+from txprof.recorded import (
+    BurstRow,
+    CallRow,
+    CheckoutRow,
+    IdleRow,
+    PoolRow,
+    Recorded,
+    TransactionRow,
+    added,
+)
+from txprof.settings import Settings
+
+if TYPE_CHECKING:
+    from txprof.recorded import FunctionRow
+
+Row = TypeVar("Row", BurstRow, IdleRow, TransactionRow, CallRow, CheckoutRow, PoolRow)
+
+
+class _Part:
+    """One thread's aggregates."""
+
+    __slots__ = (
+        "bursts",
+        "calls",
+        "checkouts",
+        "idle",
+        "limit",
+        "pools",
+        "statements",
+        "transactions",
+    )
+
+    def __init__(self) -> None:
+        self.statements: Rows = {}
+        self.limit = COMPACTED
+        self.bursts: dict[tuple[Any, ...], BurstRow] = {}
+        self.idle: dict[tuple[Any, ...], IdleRow] = {}
+        self.transactions: dict[tuple[Any, ...], TransactionRow] = {}
+        self.calls: dict[tuple[Any, ...], CallRow] = {}
+        self.pools: dict[str, PoolRow] = {}
+        self.checkouts: dict[tuple[Any, ...], CheckoutRow] = {}
+
+
+def _fold(into: _Part, part: _Part) -> None:
+    add_rows(into.statements, part.statements)
+    _add_rows(into.bursts, part.bursts)
+    _add_rows(into.idle, part.idle)
+    _add_rows(into.transactions, part.transactions)
+    _add_rows(into.calls, part.calls)
+    _add_rows(into.pools, part.pools)
+    _add_rows(into.checkouts, part.checkouts)
+
+
+def _add_rows(into: dict[Any, Row], rows: dict[Any, Row]) -> None:
+    for key, row in list(rows.items()):
+        if key in into:
+            into[key].add(row)
+        else:
+            into[key] = row
+
+
+def _by_key(rows: list[Row]) -> dict[Any, Row]:
+    return {row.key(): replace(row) for row in rows}
+
+
+class Collector:
+    """What one profile gathers; `function_rows` asks the line timer for its part."""
+
+    def __init__(
+        self,
+        name: str,
+        settings: Settings,
+        function_rows: Callable[[Collector], list[FunctionRow]] = lambda _: [],
+    ) -> None:
+        self.name = name
+        self.settings = settings
+        self.started_at = clock.wall()
+        self.calls = 0
+        self.seconds = 0.0
+        self._function_rows = function_rows
+        self.is_block = False
+        """Whether its profile is that of a block, in which each profiled call is an entry."""
+        self.reported: set[tuple[Any, ...]] = set()
+        """Rules and sites that `on_finding` has been told of."""
+        self.slowest = Slowest(settings.exemplars)
+        self.inspected: set[tuple[Any, ...]] = set()
+        """Findings for which the server was asked who waits."""
+        self._open: set[Entry] = set()
+        self._unfolded: set[Entry] = set()
+        self._parts = PerThread(_Part, _fold)
+        self._lock = threading.Lock()
+
+    # Entries.
+
+    def begin(self, *, is_block: bool = False) -> Entry:
+        """A profiled call or block begins: what it runs here is counted in it."""
+        entry = Entry(self, is_block=is_block)
+        self.is_block = is_block
+        self._open.add(entry)
+        return entry
+
+    def pause(self, entry: Entry, *, calls: int) -> None:
+        """It stopped, for good or for a while; `calls` is what it adds to their number."""
+        seconds = clock.now() - entry.since
+        self._open.discard(entry)
+        with self._lock:
+            self.calls += calls
+            self.seconds += seconds
+
+    def resume(self, entry: Entry) -> None:
+        """It goes on."""
+        entry.since = clock.now()
+        self._open.add(entry)
+
+    def has_rows(self, entry: Entry) -> None:
+        """An entry began to run statements: also one that is over, in a task that outlives it."""
+        self._unfolded.add(entry)
+
+    def fold(self, entry: Entry) -> Recorded:
+        """An entry is over: its counts go to the totals. Returns what is wrong with it alone."""
+        entry.is_over = True
+        found = self._fold(entry)
+        if self._unfolded:
+            for other in list(self._unfolded):
+                if other.is_over:  # a task that outlives it ran something
+                    self._fold(other)
+        return found
+
+    def _fold(self, entry: Entry) -> Recorded:
+        self._unfolded.discard(entry)
+        found = Recorded([self.name], None, None, runs=0)
+        mine = self._parts.mine()
+        if entry.parts:
+            rows = entry.rows()
+            entry.parts = {}
+            found.bursts = entry.bursts(rows.values())
+            add_rows(mine.statements, rows, self.settings.max_rows)
+            if len(mine.statements) > mine.limit:
+                compact(mine.statements)
+                mine.limit = max(COMPACTED, 2 * len(mine.statements))
+            _add_rows(mine.bursts, _by_key(found.bursts))
+        if entry.idle or entry.long:
+            found.idle, found.transactions = added(entry.idle), added(entry.long)
+            entry.idle, entry.long = [], []
+            _add_rows(mine.idle, _by_key(found.idle))
+            _add_rows(mine.transactions, _by_key(found.transactions))
+        return found
+
+    # Events.
+
+    def call(self, row: CallRow) -> CallRow:
+        """An external call starts: the row that its time goes to, counted."""
+        rows = self._parts.mine().calls
+        key = row.key()
+        mine = rows.get(key)
+        if mine is None:
+            if len(rows) >= self.settings.max_rows:
+                row.target = OTHERS
+                row.path = row.path[:1]
+                row.opened = row.hold = ()
+                key = row.key()
+            mine = rows.setdefault(key, row)
+        mine.count += 1
+        return mine
+
+    def pool(self, engine: str) -> PoolRow:
+        """This thread's row for a pool."""
+        rows = self._parts.mine().pools
+        row = rows.get(engine)
+        if row is None:
+            row = rows[engine] = PoolRow(engine)
+        return row
+
+    def checkout(self, row: CheckoutRow) -> None:
+        """A checkout broke a rule of the pool, or was allowed to: counted."""
+        rows = self._parts.mine().checkouts
+        key = row.key()
+        if key not in rows and len(rows) >= self.settings.max_rows:
+            row.path, row.held = row.path[:1], ()
+            key = row.key()
+        if key in rows:
+            rows[key].add(row)
+        else:
+            rows[key] = row
+
+    # What came of it.
+
+    def paths_of(self, entries: Iterable[Entry], keys: Collection[Key]) -> dict[Key, Path]:
+        """Where these entries' statements were sent from; () where that is forgotten."""
+        tables = [part for entry in entries for part in list(entry.parts.values())]
+        tables += [part.statements for part in self._parts.all()]  # of those that are over
+        found = {
+            key: row.path for key in keys for rows in tables if (row := rows.get(key)) is not None
+        }
+        missing = [key for key in keys if key not in found]
+        if missing:  # counted with another text, which came from the same place
+            places = {key[2:]: row.path for rows in tables for key, row in list(rows.items())}
+            found.update((key, places.get(key[2:], ())) for key in missing)
+        return found
+
+    def snapshot(self) -> Recorded:
+        """Everything so far, as plain data that this collector will not touch again."""
+        parts = self._parts.all()
+        calls = added(replace(row) for part in parts for row in list(part.calls.values()))
+        now = clock.now()
+        running = sum(now - entry.since for entry in list(self._open))
+        statements: Rows = {}
+        bursts = [replace(burst) for part in parts for burst in list(part.bursts.values())]
+        idle = [replace(row) for part in parts for row in list(part.idle.values())]
+        transactions = [replace(row) for part in parts for row in list(part.transactions.values())]
+        for part in parts:
+            add_rows(statements, part.statements)
+        for entry in list(self._unfolded):
+            rows = entry.rows()
+            add_rows(statements, rows)
+            bursts += entry.bursts(rows.values())
+            idle += [replace(row) for row in list(entry.idle)]
+            transactions += [replace(row) for row in list(entry.long)]
+        return Recorded(
+            names=[self.name],
+            started_at=self.started_at,
+            seconds=self.seconds + running,
+            calls=self.calls,
+            functions=self._function_rows(self),
+            statements=added(statement.row() for statement in statements.values()),
+            bursts=added(bursts),
+            idle=added(idle),
+            transactions=added(transactions),
+            external_calls=[row for row in calls if row.count],
+            pools=added(replace(row) for part in parts for row in list(part.pools.values())),
+            checkouts=added(
+                replace(row) for part in parts for row in list(part.checkouts.values())
+            ),
+            exemplars=self.slowest.rows(),
+            exemplars_kept=self.slowest.limit or None,
+        )
+
+
+# --- who watches here ---------------------------------------------------------------------------
+
+_everywhere: tuple[Collector, ...] = ()
+_blocks: tuple[Entry, ...] = ()
+"""Those of the collectors everywhere, where nothing else is known."""
+
+watching_here: ContextVar[tuple[Collector, ...]] = ContextVar("txprof_collectors", default=())
+entries_here: ContextVar[tuple[Entry, ...]] = ContextVar("txprof_entries", default=())
+_registry_lock = threading.Lock()
+
+
+def active() -> tuple[Collector, ...]:
+    """The collectors that watch this context."""
+    here = watching_here.get()
+    if not _everywhere:
+        return here
+    if not here:
+        return _everywhere
+    return here + tuple(collector for collector in _everywhere if collector not in here)
+
+
+def entries() -> tuple[Entry, ...]:
+    """The entries that what runs here counts in: one for each collector that watches."""
+    here = entries_here.get()
+    if not _blocks:
+        return here
+    if not here:
+        return _blocks
+    known = [entry.collector for entry in here]
+    return here + tuple(block for block in _blocks if block.collector not in known)
+
+
+def watch_process(collector: Collector) -> Entry:
+    """From now on `collector` sees every thread and task."""
+    global _everywhere, _blocks
+    with _registry_lock:
+        block = collector.begin(is_block=True)
+        _everywhere = (*_everywhere, collector)
+        _blocks = (*_blocks, block)
+    return block
+
+
+def unwatch_process(entry: Entry) -> None:
+    """No more."""
+    global _everywhere, _blocks
+    with _registry_lock:
+        _everywhere = tuple(other for other in _everywhere if other is not entry.collector)
+        _blocks = tuple(other for other in _blocks if other is not entry)
+
+
+def watch_context(entry: Entry) -> None:
+    """From now on its collector sees this context, and counts in this entry."""
+    watching_here.set((*watching_here.get(), entry.collector))
+    enter(entry)
+
+
+def unwatch_context(entry: Entry) -> None:
+    """No more, also when called from another context than the one that began."""
+    watching_here.set(tuple(o for o in watching_here.get() if o is not entry.collector))
+    leave(entry)
+
+
+def enter(entry: Entry) -> None:
+    """What runs in this context counts in this entry, for its collector."""
+    others = []
+    for other in entries_here.get():
+        if other.collector is entry.collector:
+            entry.outer = other
+        else:
+            others.append(other)
+    entries_here.set((*others, entry))
+
+
+def leave(entry: Entry) -> None:
+    """No more; from here on in the one that it was entered in, if any."""
+    here = [other for other in entries_here.get() if other is not entry]
+    if entry.outer is not None:
+        here.append(entry.outer)
+    entries_here.set(tuple(here))
+
+
+def begin_calls(blocks: tuple[Collector, ...]) -> tuple[Entry, ...]:
+    """A call of a function begins that these blocks profile: the outermost one is an entry."""
+    here = [entry.collector for entry in entries_here.get() if not entry.is_block]
+    begun = tuple(Entry(collector) for collector in blocks if collector not in here)
+    for entry in begun:
+        enter(entry)
+    return begun
+
+
+def end_calls(begun: tuple[Entry, ...]) -> None:
+    """It returned or raised."""
+    for entry in begun:
+        leave(entry)
+        entry.collector.fold(entry)

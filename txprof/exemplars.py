@@ -1,0 +1,126 @@
+"""The slowest transactions, kept whole: which they are, and how a recording holds them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from txprof.model import CallPath, Exemplar, TimedCall, TimedStatement
+
+if TYPE_CHECKING:
+    from txprof.context import End
+
+Ran = tuple[float, float, int, int, bool]
+"""start, end, index of the path, index of the text, whether it failed"""
+
+Called = tuple[float, float, int, str, int, str | None]
+"""start, end, index of the path, kind, index of the target, why it is allowed"""
+
+
+@dataclass(slots=True)
+class ExemplarRow:
+    """`model.Exemplar` with each path and text, which repeat, written once."""
+
+    engine: str
+    process: str
+    connection: int
+    owner: str
+    started_at: float
+    seconds: float
+    outcome: str
+    finishing: float | None = None
+    hold_start: float = 0.0
+    hold_end: float | None = None
+    wait_seconds: float | None = None
+    opened: CallPath = ()
+    hold: CallPath = ()
+    paths: list[CallPath] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+    statements: list[Ran] = field(default_factory=list)
+    external_calls: list[Called] = field(default_factory=list)
+    dropped: int = 0
+
+    def __lt__(self, other: ExemplarRow) -> bool:
+        """The slower one comes first. A total order: merging keeps the same ones in any order."""
+        mine = (-self.seconds, self.started_at, self.process, self.connection)
+        theirs = (-other.seconds, other.started_at, other.process, other.connection)
+        return repr(self) < repr(other) if mine == theirs else mine < theirs
+
+    def exemplar(self) -> Exemplar:
+        """As a reader sees it."""
+        paths, texts = self.paths, self.texts
+        return Exemplar(
+            engine=self.engine,
+            process=self.process,
+            connection=self.connection,
+            owner=self.owner,
+            started_at=self.started_at,
+            seconds=self.seconds,
+            outcome=self.outcome,
+            finishing=self.finishing,
+            hold_start=self.hold_start,
+            hold_end=self.hold_end,
+            wait_seconds=self.wait_seconds,
+            opened=self.opened,
+            hold=self.hold,
+            statements=tuple(
+                TimedStatement(start, end, paths[path], texts[text], failed)
+                for start, end, path, text, failed in self.statements
+            ),
+            external_calls=tuple(
+                TimedCall(start, end, paths[path], kind, texts[target], allowed)
+                for start, end, path, kind, target, allowed in self.external_calls
+            ),
+            dropped=self.dropped,
+        )
+
+
+def slowest(rows: Iterable[ExemplarRow], limit: int | None) -> list[ExemplarRow]:
+    """The slowest of them, the slowest first; None: all."""
+    return sorted(rows)[:limit]
+
+
+class _Kept(NamedTuple):
+    row: ExemplarRow
+    since: float
+    """When the transaction began, on the clock of `end`."""
+    end: End
+
+
+def _row(kept: _Kept) -> ExemplarRow:
+    return kept.row
+
+
+class Slowest:
+    """The slowest transactions so far, whichever threads they ran in."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._kept: list[_Kept] = []
+        self._floor = 0.0 if limit else float("inf")
+        self._lock = threading.Lock()
+
+    def admits(self, seconds: float) -> bool:
+        """Whether one of so many seconds may be among them: asked before its row is made."""
+        return seconds >= self._floor
+
+    def add(self, row: ExemplarRow, since: float, end: End) -> None:
+        """One ended, on a hold that ends later."""
+        with self._lock:
+            self._kept.append(_Kept(row, since, end))
+            if len(self._kept) > self.limit:
+                self._kept.sort(key=_row)
+                del self._kept[self.limit :]
+            if len(self._kept) == self.limit:
+                self._floor = max(map(_row, self._kept)).seconds
+
+    def rows(self) -> list[ExemplarRow]:
+        """The slowest first, with the end of their holds where it came."""
+        with self._lock:
+            kept = sorted(self._kept, key=_row)
+        return [
+            replace(row, hold_end=None if end.at is None else round(end.at - since, 6))
+            for row, since, end in kept
+        ]

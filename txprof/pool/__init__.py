@@ -1,0 +1,1 @@
+"""Connection pools: what they look like now."""

@@ -1,0 +1,400 @@
+"""What a run leaves behind: aggregates as plain data, that can be saved, and merged in any order.
+
+Apart from `model.py` because nobody needs them before the first profile. Seconds are floats; what
+was not measured is None, never 0.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeVar
+
+from txprof.exemplars import ExemplarRow
+from txprof.locked import Inspected, Lock, all_locks, most_telling, tables_of
+from txprof.model import CallPath, Site, State
+
+
+@dataclass(slots=True)
+class StatementRow:
+    """One statement text from one call path, in one state."""
+
+    path: CallPath
+    statement: str
+    state: State
+    count: int = 0
+    seconds: float = 0.0
+    longest: float = 0.0
+
+    def key(self) -> tuple[Any, ...]:
+        return (self.path, self.statement, self.state)
+
+    def add(self, other: StatementRow) -> None:
+        self.count += other.count
+        self.seconds += other.seconds
+        self.longest = max(self.longest, other.longest)
+
+
+class Load(NamedTuple):
+    """What the ORM sent a SELECT for.
+
+    `kind` is "relationship", "attribute" (an expired or deferred one), "eager" or "select". `name`
+    is the relationship or attribute, as `Order.customer`; `option` the loader option that would
+    spare it, written out.
+    """
+
+    kind: str = "select"
+    name: str | None = None
+    option: str | None = None
+
+
+@dataclass(slots=True)
+class BurstRow:
+    """One statement shape that ran again and again from one call path, in single entries.
+
+    An entry is a profiled outermost call, or a block. `load.kind` may also be "write". `entries`
+    and `count` are sums over the entries with a burst; `most` is the largest count of one, and
+    `distinct` the largest number of distinct parameters in one, up to `SAMPLED` of them.
+    """
+
+    path: CallPath
+    statement: str
+    state: State
+    load: Load
+    allowed: str | None = None
+    entries: int = 0
+    count: int = 0
+    most: int = 0
+    distinct: int = 0
+    seconds: float = 0.0
+
+    def key(self) -> tuple[Any, ...]:
+        return (self.path, self.statement, self.state, self.load, self.allowed)
+
+    def add(self, other: BurstRow) -> None:
+        self.entries += other.entries
+        self.count += other.count
+        self.most = max(self.most, other.most)
+        self.distinct = max(self.distinct, other.distinct)
+        self.seconds += other.seconds
+
+
+@dataclass(slots=True)
+class IdleRow:
+    """A transaction sat without a statement, between two lines of one function.
+
+    `path` is that of the statement, COMMIT or ROLLBACK that ended it, `opened` of the BEGIN, `call`
+    of the longest external call meanwhile.
+    """
+
+    path: CallPath
+    opened: CallPath
+    engine: str
+    before: Site | None
+    after: Site | None
+    call: CallPath = ()
+    locks: tuple[Lock, ...] = ()
+    inspected: Inspected | None = None
+    allowed: str | None = None
+    count: int = 0
+    seconds: float = 0.0
+    longest: float = 0.0
+    external_seconds: float = 0.0
+
+    def key(self) -> tuple[Any, ...]:
+        return (
+            self.path,
+            self.opened,
+            self.engine,
+            self.before,
+            self.call,
+            tables_of(self.locks),
+            self.allowed,
+        )
+
+    def add(self, other: IdleRow) -> None:
+        self.count += other.count
+        self.seconds += other.seconds
+        self.longest = max(self.longest, other.longest)
+        self.external_seconds += other.external_seconds
+        self.locks = all_locks(self.locks, other.locks)
+        self.inspected = most_telling(self.inspected, other.inspected)
+
+
+@dataclass(slots=True)
+class TransactionRow:
+    """Transactions that stayed open for long, by the path that opened them."""
+
+    opened: CallPath
+    engine: str
+    locks: tuple[Lock, ...] = ()
+    inspected: Inspected | None = None
+    allowed: str | None = None
+    count: int = 0
+    seconds: float = 0.0
+    longest: float = 0.0
+    statement_seconds: float = 0.0
+    external_seconds: float = 0.0
+
+    def key(self) -> tuple[Any, ...]:
+        return (self.opened, self.engine, tables_of(self.locks), self.allowed)
+
+    def add(self, other: TransactionRow) -> None:
+        self.count += other.count
+        self.seconds += other.seconds
+        self.longest = max(self.longest, other.longest)
+        self.statement_seconds += other.statement_seconds
+        self.external_seconds += other.external_seconds
+        self.locks = all_locks(self.locks, other.locks)
+        self.inspected = most_telling(self.inspected, other.inspected)
+
+
+@dataclass(slots=True)
+class CallRow:
+    """One external call's target from one call path, in one state.
+
+    `opened` is the call path that opened the transaction (or, merely held, took the connection)
+    and `hold` the one that took the connection; `block` is the `with` statement that keeps it
+    open, as written; `allowed` the reason why this is no finding.
+    """
+
+    path: CallPath
+    kind: str
+    target: str
+    state: State
+    engine: str | None = None
+    opened: CallPath = ()
+    hold: CallPath = ()
+    locks: tuple[Lock, ...] = ()
+    inspected: Inspected | None = None
+    allowed: str | None = None
+    block: str | None = None
+    count: int = 0
+    seconds: float = 0.0
+    longest: float = 0.0
+
+    def key(self) -> tuple[Any, ...]:
+        return (
+            self.path,
+            self.kind,
+            self.target,
+            self.state,
+            self.engine,
+            self.opened,
+            self.hold,
+            tables_of(self.locks),
+            self.allowed,
+        )
+
+    def add(self, other: CallRow) -> None:
+        self.count += other.count
+        self.seconds += other.seconds
+        self.longest = max(self.longest, other.longest)
+        # Any of them will do, but the same one in whatever order rows are merged.
+        blocks = [block for block in (self.block, other.block) if block]
+        self.block = min(blocks) if blocks else None
+        self.locks = all_locks(self.locks, other.locks)
+        self.inspected = most_telling(self.inspected, other.inspected)
+
+
+@dataclass(slots=True)
+class LineRow:
+    """One line's totals; `await_seconds` and the held shares are None where not measured."""
+
+    line: int
+    hits: int = 0
+    seconds: float = 0.0
+    await_seconds: float | None = None
+    held_seconds: float | None = None
+    transaction_seconds: float | None = None
+
+    def key(self) -> int:
+        return self.line
+
+    def add(self, other: LineRow) -> None:
+        self.hits += other.hits
+        self.seconds += other.seconds
+        self.await_seconds = total((self.await_seconds, other.await_seconds))
+        self.held_seconds = total((self.held_seconds, other.held_seconds))
+        self.transaction_seconds = total((self.transaction_seconds, other.transaction_seconds))
+
+
+@dataclass(slots=True)
+class FunctionRow:
+    """One profiled function, with its source as it was when it ran (None where unreadable)."""
+
+    file: str
+    function: str
+    first_line: int
+    source: list[str] | None = None
+    calls: int | None = 0
+    held_seconds: float | None = None
+    transaction_seconds: float | None = None
+    lines: list[LineRow] = field(default_factory=list)
+    note: str | None = None
+
+    def key(self) -> tuple[Any, ...]:
+        return (self.file, self.function, self.first_line, tuple(self.source or ()))
+
+    def add(self, other: FunctionRow) -> None:
+        self.calls = total((self.calls, other.calls))
+        self.held_seconds = total((self.held_seconds, other.held_seconds))
+        self.transaction_seconds = total((self.transaction_seconds, other.transaction_seconds))
+        self.lines = sorted(added([*self.lines, *other.lines]), key=LineRow.key)
+        notes = {note for note in (self.note, other.note) if note}
+        self.note = min(notes) if notes else None
+
+
+@dataclass(slots=True)
+class PoolRow:
+    """What one pool was asked for."""
+
+    engine: str
+    size: int | None = None
+    checkouts: int = 0
+    held_seconds: float = 0.0
+    transaction_seconds: float = 0.0
+    peak_busy: int = 0
+    waits: int = 0
+    wait_seconds: float = 0.0
+    longest_wait: float = 0.0
+    timeouts: int = 0
+
+    def key(self) -> str:
+        return self.engine
+
+    def add(self, other: PoolRow) -> None:
+        sizes = [size for size in (self.size, other.size) if size is not None]
+        self.size = max(sizes) if sizes else None
+        self.checkouts += other.checkouts
+        self.held_seconds += other.held_seconds
+        self.transaction_seconds += other.transaction_seconds
+        self.peak_busy = max(self.peak_busy, other.peak_busy)
+        self.waits += other.waits
+        self.wait_seconds += other.wait_seconds
+        self.longest_wait = max(self.longest_wait, other.longest_wait)
+        self.timeouts += other.timeouts
+
+
+class Holder(NamedTuple):
+    """Who held a connection at one moment: a thread or task, for how many seconds by then.
+
+    `taken` is the line that took it; `now` the line where the holder was, and `statement` what it
+    ran last, where they could be told.
+    """
+
+    seconds: float
+    owner: str
+    taken: Site | None = None
+    now: Site | None = None
+    statement: str | None = None
+
+
+@dataclass(slots=True)
+class CheckoutRow:
+    """Checkouts from one call path that broke one of the pool's rules.
+
+    `path` asked for the connection; `held` took the one that was held by then (nested-checkout).
+    `blocking`: the wait kept an event loop from running. `held_at_once` counts the new one;
+    `collected` those that were left to the garbage collector. `holders`, the longest first, are
+    those of one moment: that with the longest hold.
+    """
+
+    rule: str
+    engine: str
+    path: CallPath
+    held: CallPath = ()
+    blocking: bool = False
+    allowed: str | None = None
+    count: int = 0
+    seconds: float = 0.0
+    longest: float = 0.0
+    held_at_once: int = 0
+    collected: int = 0
+    holders: tuple[Holder, ...] = ()
+
+    def key(self) -> tuple[Any, ...]:
+        return (self.rule, self.engine, self.path, self.held, self.blocking, self.allowed)
+
+    def add(self, other: CheckoutRow) -> None:
+        self.count += other.count
+        self.seconds += other.seconds
+        self.longest = max(self.longest, other.longest)
+        self.held_at_once = max(self.held_at_once, other.held_at_once)
+        self.collected += other.collected
+        self.holders = max(self.holders, other.holders, key=_in_order)
+
+
+def _in_order(holders: tuple[Holder, ...]) -> list[tuple[Any, ...]]:
+    """What orders them, so that merging keeps the same ones in whatever order it goes."""
+    return [
+        (one.seconds, one.owner, one.taken or (), one.now or (), one.statement or "")
+        for one in holders
+    ]
+
+
+@dataclass(slots=True)
+class Recorded:
+    """One run, or many merged: `runs` counts them. `started_at` is in seconds since the epoch.
+
+    It, `seconds` and `calls` are None where line_profiler did the timing, and merely that.
+    `exemplars`, the slowest first, are at most `exemplars_kept`: None where none were looked for.
+    """
+
+    names: list[str]
+    started_at: float | None
+    seconds: float | None
+    runs: int = 1
+    calls: int | None = 0
+    functions: list[FunctionRow] = field(default_factory=list)
+    statements: list[StatementRow] = field(default_factory=list)
+    bursts: list[BurstRow] = field(default_factory=list)
+    idle: list[IdleRow] = field(default_factory=list)
+    transactions: list[TransactionRow] = field(default_factory=list)
+    external_calls: list[CallRow] = field(default_factory=list)
+    pools: list[PoolRow] = field(default_factory=list)
+    checkouts: list[CheckoutRow] = field(default_factory=list)
+    exemplars: list[ExemplarRow] = field(default_factory=list)
+    exemplars_kept: int | None = None
+
+    @property
+    def watched(self) -> bool:
+        """Whether connections and calls were watched in any of the runs."""
+        return self.seconds is not None
+
+
+Row = TypeVar(
+    "Row",
+    FunctionRow,
+    LineRow,
+    StatementRow,
+    BurstRow,
+    IdleRow,
+    TransactionRow,
+    CallRow,
+    PoolRow,
+    CheckoutRow,
+)
+
+
+def added(rows: Iterable[Row]) -> list[Row]:
+    """Rows of one key added up, into the first of them."""
+    totals: dict[Any, Row] = {}
+    for row in rows:
+        key = row.key()
+        if key in totals:
+            totals[key].add(row)
+        else:
+            totals[key] = row
+    return list(totals.values())
+
+
+Number = TypeVar("Number", int, float)
+
+
+def total(numbers: Iterable[Number | None]) -> Number | None:
+    """The sum of those that were measured; None if none was."""
+    measured = [number for number in numbers if number is not None]
+    return functools.reduce(operator.add, measured) if measured else None
