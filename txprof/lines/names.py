@@ -1,0 +1,142 @@
+"""Functions to profile by name: "app.jobs:process", "app.research:Researcher.*", "app.*:*".
+
+Both sides may be shell patterns. What is not imported yet is found when it is; nothing is imported
+for it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import logging
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from types import FunctionType, ModuleType
+from typing import Any
+
+import wrapt
+
+from txprof.lines.targets import functions_of, methods_of
+from txprof.safety import note_once
+from txprof.sensors.placing import half_imported
+
+logger = logging.getLogger("txprof")
+
+_NAME = re.compile(r"(?P<module>[\w.*?\[\]!-]+):(?P<function>[\w.*?\[\]!-]+)")
+_WILD = re.compile(r"[*?\[]")
+
+Found = Callable[[Iterable[FunctionType]], None]
+
+
+class Name:
+    """One name or pattern, "module:function"."""
+
+    def __init__(self, text: str) -> None:
+        match = _NAME.fullmatch(text)
+        if match is None:
+            raise ValueError(
+                f"profile() was given {text!r}: a function's name is 'module:function', "
+                "such as 'app.jobs:process' or 'app.research:*'"
+            )
+        self.text = text
+        self.module = match["module"]
+        self.function = match["function"]
+        self.is_found = False
+
+    def is_in(self, module: str) -> bool:
+        """Whether it may name a function of this module."""
+        return fnmatch.fnmatchcase(module, self.module)
+
+    def functions(self, module: ModuleType) -> list[FunctionType]:
+        """What it names in this module."""
+        found = list(self._functions(module))
+        self.is_found = self.is_found or bool(found)
+        return found
+
+    def _functions(self, module: ModuleType) -> Iterator[FunctionType]:
+        if not _WILD.search(self.function):
+            member: Any = module
+            for part in self.function.split("."):
+                member = getattr(member, part, None)
+            if member is not None:
+                yield from functions_of(member)
+            return
+        for name, member in _members(vars(module), module.__name__):
+            if fnmatch.fnmatchcase(name, self.function):
+                try:
+                    yield from functions_of(member)
+                except TypeError:  # a class without methods, a builtin
+                    pass
+
+    def missing_in(self, module: ModuleType) -> str:
+        """What to say when an exact name is not there."""
+        names = [name for name, _ in _members(vars(module), module.__name__)]
+        near = difflib.get_close_matches(self.function, names, n=1)
+        meant = f" (did you mean {near[0]!r}?)" if near else ""
+        return f"profile({self.text!r}): {module.__name__} has no {self.function!r}{meant}"
+
+
+class Names:
+    """The functions that several names lead to, while a block runs."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self._names = [Name(text) for text in texts]
+        self._found: Found | None = None
+
+    def loaded(self) -> list[FunctionType]:
+        """Those in modules that are imported already; ValueError for an exact name that is not."""
+        found = []
+        for name in self._names:
+            for module_name, module in list(sys.modules.items()):
+                if name.is_in(module_name) and isinstance(module, ModuleType):
+                    found += name.functions(module)
+            exact = None if _WILD.search(name.text) else sys.modules.get(name.module)
+            if exact is not None and not name.is_found and not half_imported(exact):
+                raise ValueError(name.missing_in(exact))
+        return found
+
+    def start(self, found: Found) -> None:
+        """From now on, `found` is called with those of each module that is imported."""
+        if self._names:
+            self._found = found
+            # wrapt's finder must be there before ours asks it to wait for a module.
+            wrapt.register_post_import_hook(lambda _module: None, "txprof.lines.names")
+            sys.meta_path.insert(0, self)
+
+    def stop(self) -> None:
+        """No more; says which names led nowhere, lest a typing mistake pass for a clean profile."""
+        self._found = None
+        if self in sys.meta_path:
+            sys.meta_path.remove(self)
+        for name in self._names:
+            if not name.is_found:
+                logger.warning(
+                    "txprof: profile(%r) matched no function of an imported module", name.text
+                )
+
+    def find_spec(self, module: str, _path: Any = None, _target: Any = None) -> None:
+        """A finder (`sys.meta_path`) that finds nothing, and sees what is imported."""
+        if any(name.is_in(module) for name in self._names):
+            wrapt.register_post_import_hook(self._imported, module)
+
+    def _imported(self, module: ModuleType) -> None:
+        try:
+            for name in self._names:
+                if self._found is not None and name.is_in(module.__name__):
+                    self._found(name.functions(module))
+        except Exception as error:
+            note_once("profiling by name", error)
+
+
+def _members(namespace: Any, module: str, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The functions and classes that a module itself defines: `Researcher`, `Researcher.exec`."""
+    for name, member in list(namespace.items()):
+        if isinstance(member, type):
+            if member.__module__ != module or member.__qualname__ != f"{prefix}{name}":
+                continue  # imported, or another name for it
+            for method, function in methods_of(member).items():
+                yield f"{prefix}{name}.{method}", function
+            yield from _members(vars(member), module, f"{prefix}{name}.")
+        elif not prefix and callable(member) and getattr(member, "__module__", None) == module:
+            yield name, member
