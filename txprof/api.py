@@ -1,0 +1,393 @@
+"""What the user writes: profile, allow, external_call, watch, load, merge, pool_status."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from os import PathLike
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, TypeVar, overload
+
+from txprof.model import PoolStatus
+
+if TYPE_CHECKING:
+    from txprof.model import Call
+    from txprof.policy import Predicate
+    from txprof.results import Profile
+    from txprof.sensors.external import ExternalCall
+    from txprof.settings import Settings
+    from txprof.watching import Watch
+
+P = ParamSpec("P")
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+C = TypeVar("C", bound=type)
+F = TypeVar("F", bound=Callable[..., Any])
+
+_SCOPES = ("process", "context")
+
+
+class _Decorates(Protocol):
+    """What `profile(...)` with options alone returns: a decorator, and a block."""
+
+    def __call__(self, target: F, /) -> F: ...
+    def __enter__(self) -> Profile: ...
+    def __exit__(self, *error: object) -> None: ...
+    async def __aenter__(self) -> Profile: ...
+    async def __aexit__(self, *error: object) -> None: ...
+
+
+class Profiling:
+    """A block to profile; made by `profile`. Given no functions, a decorator as well."""
+
+    def __init__(
+        self,
+        functions: tuple[Any, ...],
+        scope: str | None,
+        name: str | None,
+        settings: Settings,
+    ) -> None:
+        self._targets = functions
+        self._scope = scope
+        self._name = name
+        self._settings = settings
+        self._runs: list[Any] = []
+
+    def __call__(self, target: Any) -> Any:
+        """Decorate a function or class."""
+        if self._targets:
+            raise TypeError(
+                "profile() was given functions, so it profiles a `with` block; "
+                "to decorate, write @profile or @profile(option=...)"
+            )
+        if self._scope is not None:
+            raise ValueError(
+                "scope is for `with` blocks; a decorated function always watches its own context"
+            )
+        from txprof.settings import enabled
+
+        _check_target(target)
+        if not enabled():
+            return target
+        from txprof.decorated import decorate
+
+        return decorate(target, self._name, self._settings)
+
+    def __enter__(self) -> Profile:
+        return self._begin(sys._getframe(1))
+
+    def __exit__(self, *error: object) -> None:
+        run = self._runs.pop()
+        if run is not None:
+            run.leave(failed=bool(error and error[0]))
+
+    async def __aenter__(self) -> Profile:
+        return self._begin(sys._getframe(1))
+
+    async def __aexit__(self, *error: object) -> None:
+        self.__exit__(*error)
+
+    def _begin(self, frame: FrameType) -> Profile:
+        from txprof.results import Profile
+        from txprof.settings import enabled
+
+        name = self._name or self._default_name(frame)
+        if not enabled():
+            from txprof.recorded import Recorded
+
+            self._runs.append(None)
+            return Profile.of(Recorded([name], 0.0, 0.0, runs=0), self._settings)
+        from txprof.lines.targets import functions_of
+        from txprof.runs import BlockRun
+
+        names = [target for target in self._targets if isinstance(target, str)]
+        functions = [
+            function
+            for target in self._targets
+            if not isinstance(target, str)
+            for function in functions_of(target)
+        ]
+        run = BlockRun(name, functions, self._settings, scope=self._scope or "process", names=names)
+        self._runs.append(run)
+        return run.profile
+
+    def _default_name(self, frame: FrameType) -> str:
+        if not self._targets:
+            return f"{frame.f_code.co_name}:{frame.f_lineno}"
+        from txprof.decorated import name_of
+
+        return ", ".join(
+            target if isinstance(target, str) else name_of(target) for target in self._targets
+        )
+
+
+@overload
+def profile(target: F, /) -> F: ...  # type: ignore[overload-overlap]
+@overload
+def profile(
+    *functions: Callable[..., Any] | str,
+    on_finding: str | Callable[..., Any] = ...,
+    report: str | None = ...,
+    scope: Literal["process", "context"] = ...,
+    name: str = ...,
+    **settings: Any,
+) -> _Decorates: ...
+def profile(
+    *functions: Any, scope: str | None = None, name: str | None = None, **settings: Any
+) -> Any:
+    """Profile a function line by line, and watch what it does while it holds a connection.
+
+    As a decorator, bare or with options, of a function of any kind, a method, or a class (every
+    method of it). Or as a block, `with profile(process, Researcher.exec) as prof:`, which times
+    these functions while it runs and watches the whole process, or with `scope="context"` only
+    its own thread or task. Functions together with options are always a block, and so are names:
+    `with profile("app.jobs:process", "app.research:*") as prof:`.
+
+    Args:
+        functions: what to line-profile; Python functions, methods, classes, and names or shell
+            patterns "module:function" of them. What a name leads to may be imported later.
+        scope: "process" (default) or "context", for blocks.
+        name: the profile's name in reports; by default the function's.
+        settings: any setting of `txprof.settings.Settings`, such as
+            `on_finding="log" | "raise" | "ignore" | callable`,
+            `report="exit" | "call" | None` and `lines="auto"`: functions that were seen to open
+            a transaction or a hold are line-profiled from then on (CPython 3.12 and newer).
+
+    Raises:
+        TypeError: for what is not callable, has no Python code, or an unknown setting.
+        ValueError: for a setting's value that is not allowed, a malformed name, or (when the
+            block is entered) a name that an imported module does not have.
+        TransactionHygieneError: from the profiled code, under `on_finding="raise"`.
+    """
+    for target in functions:
+        _check_target(target)
+    if scope is not None and scope not in _SCOPES:
+        raise ValueError(f"scope must be 'process' or 'context', not {scope!r}")
+    if name is not None and not isinstance(name, str):
+        raise TypeError(f"name must be a string, not {name!r}")
+    from txprof.settings import current
+
+    found = current().with_arguments(settings)
+    if found.disable or found.severity:
+        from txprof.rules import check_settings
+
+        check_settings(found)
+    profiling = Profiling(functions, scope, name, found)
+    bare = len(functions) == 1 and not settings and scope is None and name is None
+    bare = bare and not isinstance(functions[0], str)
+    if not bare:
+        return profiling
+    if _opens_with_block(sys._getframe(1)):
+        return profiling
+    return Profiling((), None, None, found)(functions[0])
+
+
+def _check_target(target: Any) -> None:
+    if isinstance(target, str):
+        from txprof.lines.names import Name
+
+        Name(target)
+        return
+    from txprof.lines.targets import functions_of
+
+    functions_of(target)
+
+
+_WITH = {"BEFORE_WITH", "BEFORE_ASYNC_WITH", "LOAD_SPECIAL"}
+
+
+def _opens_with_block(frame: FrameType) -> bool:
+    """Whether the call that `frame` makes just now is what a `with` statement enters.
+
+    `with profile(f)` and `@profile` are the same call. Only what follows it tells them apart; it
+    matters for a class, which cannot be entered itself, and under TXPROF=0.
+    """
+    import dis
+
+    following = [
+        instruction.opname
+        for instruction in dis.get_instructions(frame.f_code)
+        if instruction.offset > frame.f_lasti and instruction.opname != "CACHE"
+    ]
+    return bool(_WITH & set(following[:1])) or following[:2] == ["COPY", "LOAD_SPECIAL"]
+
+
+class allow:
+    """Let a rule be broken, on purpose and for a reason, in a block or a decorated function.
+
+    `with txprof.allow("io-in-transaction", reason="outbox row and call must be atomic"): ...`
+    On a line, `# txprof: allow[io-in-transaction] reason` says the same.
+
+    Raises:
+        ValueError: for a rule that does not exist, or an empty reason.
+    """
+
+    def __init__(self, rule: str, *, reason: str) -> None:
+        from txprof.policy import Allowance
+        from txprof.rules import check_rule
+
+        check_rule(rule)
+        if not isinstance(reason, str):
+            raise TypeError(f"reason must be a string, not {reason!r}")
+        if not reason.strip():
+            raise ValueError(f"allow({rule!r}) needs a reason: say why it has to be")
+        self._allowance = Allowance(rule, reason.strip())
+        self._tokens: list[Any] = []
+
+    def __enter__(self) -> None:
+        from txprof.policy import allowances
+
+        self._tokens.append(allowances.set((*allowances.get(), self._allowance)))
+
+    def __exit__(self, *error: object) -> None:
+        from txprof.policy import allowances
+
+        try:
+            allowances.reset(self._tokens.pop())
+        except ValueError:  # left in another context than it was entered in
+            kept = list(allowances.get())
+            if self._allowance in kept:
+                kept.remove(self._allowance)
+            allowances.set(tuple(kept))
+
+    async def __aenter__(self) -> None:
+        self.__enter__()
+
+    async def __aexit__(self, *error: object) -> None:
+        self.__exit__(*error)
+
+    def __call__(self, function: F) -> F:
+        """Decorate a function of any kind."""
+        from txprof.watching import allowed_function
+
+        return allowed_function(function, self._allowance)
+
+
+def allow_if(
+    predicate: Callable[[Call], object], *, reason: str = "a predicate of the program allows it"
+) -> Predicate:
+    """Let external calls break their rule where `predicate` says so.
+
+    `txprof.allow_if(lambda call: call.kind == "cache" and call.target == "redis GET")`. It is asked
+    of each call that would be a finding, with a `txprof.Call`, before the call goes out. The
+    result's `remove()`, or leaving it as a `with` block, takes it back.
+
+    Raises:
+        TypeError: for what cannot be called.
+        ValueError: for an empty reason.
+    """
+    from txprof.policy import Predicate
+
+    if not callable(predicate):
+        raise TypeError(f"allow_if() takes a function of a call, not {predicate!r}")
+    if not isinstance(reason, str) or not reason.strip():
+        raise ValueError(f"allow_if() needs a reason that says why, not {reason!r}")
+    return Predicate(predicate, reason.strip())
+
+
+class external_call:
+    """Mark I/O that no sensor knows: `with txprof.external_call("rpc", "billing.charge"): ...`
+
+    Args:
+        kind: one of `txprof.model.KINDS`, or a word of your own.
+        target: what is called, as the report shows it. Keep it free of secrets, and of ids that
+            make every call a different one.
+    """
+
+    def __init__(self, kind: str, target: str) -> None:
+        from txprof.settings import check_kind
+
+        check_kind(kind)
+        if not isinstance(target, str):
+            raise TypeError(f"target must be a string, not {target!r}")
+        if not target.strip():
+            raise ValueError("target must say what is called")
+        self._kind = kind
+        self._target = target
+        self._calls: list[ExternalCall | None] = []
+
+    def __enter__(self) -> None:
+        from txprof.collector import active
+
+        call = None
+        if active():
+            from txprof.sensors.external import Described, begin
+
+            call = begin(Described(self._kind, self._target))
+        self._calls.append(call)
+
+    def __exit__(self, *error: object) -> None:
+        call = self._calls.pop()
+        if call is not None:
+            call.leave()
+
+    async def __aenter__(self) -> None:
+        self.__enter__()
+
+    async def __aexit__(self, *error: object) -> None:
+        self.__exit__(*error)
+
+
+def watch(target: str | Callable[..., Any], *, kind: str, name: str | None = None) -> Watch:
+    """Report every call of a function as an external call, for good.
+
+    `txprof.watch("billing.client:Client.charge", kind="rpc")` wraps it when its module is
+    imported, now or later; nothing is imported for it. The wrapped function keeps its signature
+    and nature. Watching twice wraps once. The result's `unwatch()` puts the original back.
+
+    Args:
+        target: "module:attribute", or a function or method that such a name leads to.
+        kind: one of `txprof.model.KINDS`, or a word of your own.
+        name: how the report shows the call; by default the target.
+
+    Raises:
+        ValueError: for a malformed target, an unknown kind, or an attribute that is not there.
+        TypeError: for what is neither a string nor a function that can be named.
+    """
+    from txprof.settings import check_kind
+    from txprof.watching import Watch
+
+    return Watch(target, kind=check_kind(kind), name=name)
+
+
+def load(path: str | PathLike[str]) -> Profile:
+    """Read a recording that `Profile.save` or line_profiler's `kernprof` wrote.
+
+    Raises:
+        RecordingError: when it cannot be read; names the file, the position and the cause.
+    """
+    from txprof.recording import load
+    from txprof.results import Profile
+
+    return Profile.of(load(path))
+
+
+def merge(*profiles: Profile) -> Profile:
+    """One profile of several, of one machine or of many, in any order."""
+    from txprof.recording import merge
+    from txprof.results import Profile
+
+    for profile in profiles:
+        if not isinstance(profile, Profile):
+            raise TypeError(f"merge() takes profiles (see txprof.load), not {profile!r}")
+    return Profile.of(merge(profile.recorded for profile in profiles))
+
+
+def pool_status(engine: Any) -> PoolStatus:
+    """What an engine's connection pool looks like now; never checks a connection out.
+
+    Raises:
+        TypeError: for what is not a SQLAlchemy engine, async engine or pool.
+    """
+    from txprof.pool.status import pool_status
+
+    return pool_status(engine)
+
+
+def uninstall() -> None:
+    """Take every sensor and watch out, and put the originals back."""
+    if "txprof.sensors" in sys.modules:
+        from txprof import sensors, watching
+
+        watching.unwatch_all()
+        sensors.uninstall()
