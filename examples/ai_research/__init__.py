@@ -1,0 +1,1 @@
+"""A batch that researches products with a language model: `txprof demo` runs it."""
