@@ -1,0 +1,94 @@
+"""Every HTTP client, by name; a server that answers as AWS does; one kind of database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from aws_clients import LARGE, OLD, aws_client
+from helpers import ApiServer
+from http_clients import CLIENTS, Send
+from servers import KEY, FakeServer, RealServer, mail_server, memcached_server
+
+
+@pytest.fixture
+def database_url(tmp_path: Path) -> str:
+    """A database for `engine`. On every kind: test_http_calls.py."""
+    return f"sqlite:///{tmp_path / 'test.db'}"
+
+
+@pytest.fixture(params=CLIENTS)
+def send(request: pytest.FixtureRequest) -> Send:
+    """Sends a request through one of the clients; a test that asks for it runs for each."""
+    return CLIENTS[request.param]
+
+
+@pytest.fixture(scope="session")
+def moto() -> Iterator[str]:
+    """The address of a real server that answers as AWS does."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def s3(moto: str) -> Iterator[Any]:
+    """A client of it, with the bucket `images` and in it the object `old`."""
+    client = aws_client("s3", moto)
+    client.create_bucket(Bucket="images")
+    client.put_object(**OLD, Body=LARGE)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def s3_api(api: ApiServer) -> Iterator[Any]:
+    """A client of the server that tells what reached it."""
+    client = aws_client("s3", api.url(""))
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def smtp_server() -> Iterator[tuple[str, int]]:
+    """The address of a real mail server, which refuses one recipient."""
+    with mail_server() as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def memcached() -> Iterator[tuple[str, int]]:
+    """The address of a server that speaks memcached's protocol."""
+    with memcached_server() as address:
+        yield address
+
+
+@pytest.fixture
+def fake_redis() -> FakeServer:
+    """A fake of Redis."""
+    return FakeServer()
+
+
+@pytest.fixture
+def real_redis() -> Iterator[RealServer]:
+    """The Redis of this machine, if it runs one."""
+    server = RealServer()
+    try:
+        server.client().ping()
+    except redis.ConnectionError:
+        pytest.skip("no Redis at 127.0.0.1:6379")
+    yield server
+    with server.client() as client:
+        client.delete(KEY)
+
+
+@pytest.fixture
+def nothing() -> None:
+    """For what needs no server."""

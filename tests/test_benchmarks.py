@@ -1,0 +1,42 @@
+"""Each benchmark runs, and prints its table. What the figures are is for `make bench` to say."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+NAMES = sorted(path.stem for path in BENCHMARKS.glob("*.py") if path.stem != "harness")
+
+
+def run(name: str) -> list[str]:
+    """The lines that a benchmark prints."""
+    finished = subprocess.run(
+        [sys.executable, str(BENCHMARKS / f"{name}.py"), "--quick"],
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=120,
+    )
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout.splitlines()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_prints_what_is_measured_and_whether_it_keeps_its_budget(name: str) -> None:
+    lines = run(name)
+    header = next(line for line in lines if line.startswith("what "))
+    assert header.split()[-2:] == ["budget", "verdict"]
+    rows = lines[lines.index(header) + 1 :]
+    rows = rows[: rows.index("")]
+    assert rows
+    assert all(row.endswith(("ok", "OVER", "-")) for row in rows), rows
+    assert any(row.endswith(("ok", "OVER")) for row in rows)
+
+
+def test_they_are_the_ones_that_make_bench_runs() -> None:
+    tool = (BENCHMARKS.parent / "tools" / "bench.py").read_text(encoding="utf-8")
+    assert [name for name in NAMES if f'"{name}"' not in tool] == []
