@@ -1,0 +1,91 @@
+"""Run the benchmarks: each budget beside what peers cost, measured on this machine.
+
+They run in an environment of their own in .venvs/, kept for the next time: OpenTelemetry, one of
+the peers, refuses SQLAlchemy 2.1. Needs nothing but the standard library.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+BENCHMARKS = ("statements", "lines", "bystanders", "calls", "imports", "memory")
+
+REQUIRED = (
+    "sqlalchemy>=2.0,<2.1",
+    "httpx>=0.27",
+    "opentelemetry-instrumentation-httpx",
+    "opentelemetry-instrumentation-requests",
+    "opentelemetry-instrumentation-sqlalchemy",
+    "opentelemetry-sdk",
+    "requests>=2.31",
+)
+
+WELCOME = ("queryspy", "sentry-sdk", "sqltap")
+"""Peers that the benchmarks leave out where they cannot be installed."""
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def environment(python: str) -> Path:
+    """The environment's interpreter; made first if need be."""
+    version = subprocess.run(
+        [python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.strip()
+    folder = ROOT / ".venvs" / f"bench-py{version}"
+    wanted = hashlib.sha256(
+        (ROOT / "pyproject.toml").read_bytes() + repr((python, REQUIRED, WELCOME)).encode()
+    ).hexdigest()
+    stamp = folder / ".installed"
+    inside = folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"
+    if not (stamp.exists() and stamp.read_text() == wanted):
+        shutil.rmtree(folder, ignore_errors=True)
+        subprocess.run([python, "-m", "venv", str(folder)], check=True)
+        pip = [str(inside), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, "--editable", str(ROOT), *REQUIRED], check=True)
+        for peer in WELCOME:
+            if subprocess.run([*pip, peer, REQUIRED[0]], check=False).returncode:
+                print(f"{peer} cannot be installed here: it is left out", file=sys.stderr)
+        stamp.write_text(wanted)
+    return inside
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument(
+        "--python", default=sys.executable, help="the interpreter to measure (default: this one)"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="a few samples: shows that they run, not the figures"
+    )
+    parser.add_argument(
+        "benchmark", nargs="*", metavar="BENCHMARK", help=f"of: {', '.join(BENCHMARKS)}"
+    )
+    arguments = parser.parse_args()
+    unknown = set(arguments.benchmark) - set(BENCHMARKS)
+    if unknown:
+        parser.error(
+            f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}"
+        )
+    python = environment(arguments.python)
+    failed = []
+    for name in arguments.benchmark or BENCHMARKS:
+        command = [str(python), str(ROOT / "benchmarks" / f"{name}.py")]
+        if arguments.quick:
+            command.append("--quick")
+        if subprocess.run(command, check=False).returncode:
+            failed.append(name)
+    if failed:
+        print(f"failed: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
