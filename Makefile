@@ -15,7 +15,7 @@ demo: $(VENV)/.demo ## the story: a batch that starves its connection pool, and 
 test: $(VENV)/.test ## all tests, on one Python
 	$(BIN)/python -m pytest
 
-test-all: ## all tests, on every CPython 3.11 to 3.14 found and on SQLAlchemy 2.0 and 2.1
+test-all: ## all tests, on every CPython 3.11 to 3.14 found; SQLAlchemy 2.0 on the oldest, 2.1 on the others
 	$(PYTHON) tools/test_all.py
 
 lint: $(VENV)/.dev ## ruff (lint and format) and mypy --strict
