@@ -7,7 +7,7 @@ import re
 from enum import IntEnum
 from typing import Any
 
-from txprof.callsite import Shortcut
+from txprof.places import Start
 
 _COMMENT = r"(?:\s|--[^\n]*(?:\n|\Z)|/\*.*?\*/)"
 _BEGIN = (
@@ -43,8 +43,8 @@ class Effect(IntEnum):
     MAY_LOCK = 4
 
 
-class Text(Shortcut):
-    """A statement text that was seen: its effect, and how far out it was run from last."""
+class Text(Start):
+    """A statement text that was seen: its effect, and where its paths begin."""
 
     __slots__ = ("effect", "reads", "writes")
 
