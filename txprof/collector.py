@@ -259,7 +259,7 @@ class Collector:
 
 # --- who watches here ---------------------------------------------------------------------------
 
-_everywhere: tuple[Collector, ...] = ()
+everywhere: tuple[Collector, ...] = ()
 blocks: tuple[Entry, ...] = ()
 """Those of the collectors everywhere, where nothing else is known. Public for the statement sensor,
 which cannot afford a call."""
@@ -269,14 +269,19 @@ entries_here: ContextVar[tuple[Entry, ...]] = ContextVar("txprof_entries", defau
 _registry_lock = threading.Lock()
 
 
+def watches(_instance: object = None) -> object:
+    """Whether anybody watches this context. Asked before every external call."""
+    return everywhere or watching_here.get()
+
+
 def active() -> tuple[Collector, ...]:
     """The collectors that watch this context."""
     here = watching_here.get()
-    if not _everywhere:
+    if not everywhere:
         return here
     if not here:
-        return _everywhere
-    return here + tuple(collector for collector in _everywhere if collector not in here)
+        return everywhere
+    return here + tuple(collector for collector in everywhere if collector not in here)
 
 
 def entries() -> tuple[Entry, ...]:
@@ -295,19 +300,19 @@ def with_blocks(here: tuple[Entry, ...]) -> tuple[Entry, ...]:
 
 def watch_process(collector: Collector) -> Entry:
     """From now on `collector` sees every thread and task."""
-    global _everywhere, blocks
+    global everywhere, blocks
     with _registry_lock:
         block = collector.begin(is_block=True)
-        _everywhere = (*_everywhere, collector)
+        everywhere = (*everywhere, collector)
         blocks = (*blocks, block)
     return block
 
 
 def unwatch_process(entry: Entry) -> None:
     """No more."""
-    global _everywhere, blocks
+    global everywhere, blocks
     with _registry_lock:
-        _everywhere = tuple(other for other in _everywhere if other is not entry.collector)
+        everywhere = tuple(other for other in everywhere if other is not entry.collector)
         blocks = tuple(other for other in blocks if other is not entry)
 
 
