@@ -1,15 +1,20 @@
-"""What txprof adds to an external call, in microseconds.
+"""What txprof adds to an external call, in microseconds, by family.
 
-`txprof.external_call`, and requests and httpx answered without a network, each with nothing open,
-while a connection is held, and inside a transaction, where every call is judged as well. Budget: at
-most 15 us.
+One call of each family, answered at once, without a network or a process where that can be: with
+nothing open and inside a transaction, where every call is judged as well; some while a connection
+is held too. Budgets: at most 15 us while a profile runs, and 0.5 us where the sensors are in and
+none does (`idle`).
 """
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import logging
-from collections.abc import Callable, Iterator
+import smtplib
+import subprocess
+import time
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
@@ -30,6 +35,7 @@ from sqlalchemy import create_engine, text
 import txprof
 
 BUDGET = 15e-6
+IDLE_BUDGET = 0.5e-6
 URL = "http://api.example.com/products/1"
 
 engine = create_engine("sqlite://")
@@ -86,6 +92,149 @@ def repeated(get: Callable[[str], object]) -> Run:
             get(URL)
 
     return run
+
+
+def aiohttp_get() -> Run:
+    """A session whose `_request`, which is what our wrap is around, answers at once."""
+    aiohttp = importlib.import_module("aiohttp")
+
+    class Answer:
+        content = None
+
+        async def __aenter__(self) -> Answer:
+            return self
+
+        async def __aexit__(self, *_error: object) -> None:
+            pass
+
+    async def answer(_session: Any, _method: str, _url: str, **_options: Any) -> Any:
+        return Answer()
+
+    aiohttp.ClientSession._request = answer
+
+    async def gets(count: int) -> None:
+        session = aiohttp.ClientSession()
+        for _ in range(count):
+            async with session.get(URL):
+                pass
+        await session.close()
+
+    return in_event_loop(gets)
+
+
+def in_event_loop(many: Callable[[int], Coroutine[Any, Any, None]]) -> Run:
+    loop = asyncio.new_event_loop()
+
+    def run(count: int) -> None:
+        loop.run_until_complete(many(count))
+
+    return run
+
+
+def boto3_put_object() -> Run:
+    """A client of S3 whose requests are answered before they are sent."""
+    boto3 = importlib.import_module("boto3")
+    awsrequest = importlib.import_module("botocore.awsrequest")
+
+    class Body:
+        def stream(self) -> Iterator[bytes]:
+            yield b""
+
+    client = boto3.client(
+        "s3",
+        region_name="eu-west-1",
+        aws_access_key_id="key",
+        aws_secret_access_key="secret",
+    )
+    client.meta.events.register(
+        "before-send.s3",
+        lambda request, **_rest: awsrequest.AWSResponse(request.url, 200, {}, Body()),
+    )
+
+    def run(count: int) -> None:
+        for _ in range(count):
+            client.put_object(Bucket="product-images", Key="1", Body=b"image")
+
+    return run
+
+
+def redis_get() -> Run:
+    """Redis, as fakeredis does it in this process."""
+    get = importlib.import_module("fakeredis").FakeRedis().get
+
+    def run(count: int) -> None:
+        for _ in range(count):
+            get("product:1")
+
+    return run
+
+
+class Postbox:
+    """The socket of an SMTP server, and the file to read its answers from."""
+
+    def __init__(self) -> None:
+        self._answer = b""
+
+    def sendall(self, sent: bytes) -> None:
+        self._answer = b"354 go on\r\n" if sent == b"data\r\n" else b"250 ok\r\n"
+
+    def readline(self, _limit: int) -> bytes:
+        return self._answer
+
+    def getpeername(self) -> tuple[str, int]:
+        return "mail.example.com", 25
+
+    def close(self) -> None:
+        pass
+
+
+def smtplib_sendmail() -> Run:
+    """A message on a connection that was made before."""
+    smtp = smtplib.SMTP()
+    postbox: Any = Postbox()
+    smtp.sock = smtp.file = postbox
+
+    def run(count: int) -> None:
+        for _ in range(count):
+            smtp.sendmail("shop@example.com", ["customer@example.com"], "Thank you")
+
+    return run
+
+
+class Exited(subprocess.Popen[bytes]):
+    """A program that has run: no process is started for it."""
+
+    def _execute_child(self, *_arguments: Any) -> None:
+        self.pid, self.returncode = 1, 0
+        self._child_created = True
+
+
+def subprocess_wait() -> Run:
+    def run(count: int) -> None:
+        for _ in range(count):
+            Exited(["true"]).wait()
+
+    return run
+
+
+def time_sleep(seconds: float) -> Run:
+    """By `time.sleep`, looked up each time: it is the wrap, or it is not."""
+
+    def run(count: int) -> None:
+        for _ in range(count):
+            time.sleep(seconds)
+
+    return run
+
+
+def asyncio_sleep() -> Run:
+    """Until the loop's next turn."""
+
+    async def sleeps(count: int) -> None:
+        for _ in range(count):
+            await asyncio.sleep(1e-9)
+
+    return in_event_loop(sleeps)
 
 
 # --- what surrounds them ------------------------------------------------------------------------
@@ -183,21 +332,41 @@ def watched(run: Run) -> Call:
     return {"idle": (run, idle), "txprof": (run, txprof.profile)}
 
 
+def both(run: Run) -> Call:
+    """Without txprof, and with it."""
+    return {"bare": (run, without_txprof), **watched(run)}
+
+
+CALLS: dict[str, Callable[[], Call]] = {
+    "txprof.external_call": external_calls,
+    "http: requests, get": requests_calls,
+    "http: httpx, get": httpx_calls,
+    "http: aiohttp, get": lambda: both(aiohttp_get()),
+    "storage: boto3, put_object": lambda: both(boto3_put_object()),
+    "cache: redis, get": lambda: both(redis_get()),
+    "mail: smtplib, sendmail": lambda: both(smtplib_sendmail()),
+    "subprocess: Popen, wait": lambda: both(subprocess_wait()),
+    "sleep: time.sleep(1e-9)": lambda: both(time_sleep(1e-9)),
+    "sleep: time.sleep(0)": lambda: both(time_sleep(0)),
+    "sleep: asyncio.sleep(1e-9)": lambda: both(asyncio_sleep()),
+}
+
+IN_EVERY_STATE = ("txprof.external_call", "http: requests, get")
+"""The others tell nothing new while a connection is held."""
+
+
 def operations() -> dict[str, list[Variant]]:
     """Each call in each state, with its variants."""
-    calls = {
-        "txprof.external_call": external_calls,
-        "requests, get": requests_calls,
-        "httpx, get": httpx_calls,
-    }
     found = {}
-    for what, variants_of in calls.items():
+    for what, variants_of in CALLS.items():
         try:
             variants = variants_of()
         except ImportError as error:
             print(f"{what} is left out: {error!r}")
             continue
         for state, opened in STATES.items():
+            if opened is held and what not in IN_EVERY_STATE:
+                continue
             found[f"{what}, {state}"] = [
                 Variant(name, run, inside(around, opened))
                 for name, (run, around) in variants.items()
@@ -218,9 +387,10 @@ def main() -> None:
 
 def table_of(samples: dict[str, Samples]) -> Table:
     """A row for each call and what was open around it."""
+    judged = ("spread", "budget", "verdict")
     table = Table(
         "Microseconds added to an external call",
-        *("what", "bare", "OpenTelemetry", "idle", "txprof", "spread", "budget", "verdict"),
+        *("what", "bare", "OpenTelemetry", "idle", *judged, "txprof", *judged),
     )
     for what, found in samples.items():
         peer = "OpenTelemetry"
@@ -228,13 +398,22 @@ def table_of(samples: dict[str, Samples]) -> Table:
             what,
             micros(found.figure("bare")),
             micros_added(found.added(peer)) if peer in found else MISSING,
-            micros_added(found.added("idle")),
-            micros_added(found.added("txprof")),
-            "±" + micros(found.spread("txprof")),
-            micros_added(BUDGET),
-            verdict(found.added("txprof"), BUDGET),
+            *against("idle", found, IDLE_BUDGET),
+            *against("txprof", found, BUDGET),
         )
+    table.note("idle: the sensors are in, and no profile runs")
+    table.note("time.sleep(0) gives way to other threads: that is no call, and is not counted")
     return table
+
+
+def against(name: str, found: Samples, budget: float) -> tuple[str, ...]:
+    """What a variant adds, how well that repeats, and its budget."""
+    return (
+        micros_added(found.added(name)),
+        "±" + micros(found.spread(name)),
+        micros_added(budget),
+        verdict(found.added(name), budget),
+    )
 
 
 if __name__ == "__main__":

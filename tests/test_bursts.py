@@ -314,6 +314,6 @@ def test_an_error_in_the_judgement_never_reaches_the_program(
 
 
 def test_a_query_of_no_application_line_in_a_flush_is_judged() -> None:
-    row = Statement("SELECT 1", "transaction", (), [])
+    row = Statement("SELECT 1", "transaction", (), ())
     row.count, row.flush = 6, object()
     assert bursts_in([row], Settings()) == []

@@ -17,6 +17,9 @@ BENCHMARKS = ("statements", "lines", "bystanders", "calls", "imports", "memory")
 
 REQUIRED = (
     "sqlalchemy>=2.0,<2.1",
+    "aiohttp>=3.14",
+    "boto3>=1.34",
+    "fakeredis>=2.30",
     "httpx>=0.27",
     "opentelemetry-instrumentation-httpx",
     "opentelemetry-instrumentation-requests",

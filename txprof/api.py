@@ -8,7 +8,7 @@ from os import PathLike
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, TypeVar, overload
 
-from txprof.model import PoolStatus
+from txprof.model import KINDS, PoolStatus
 
 if TYPE_CHECKING:
     from txprof.model import Call
@@ -295,9 +295,10 @@ class external_call:
     """
 
     def __init__(self, kind: str, target: str) -> None:
-        from txprof.settings import check_kind
+        if kind not in KINDS:
+            from txprof.settings import check_kind
 
-        check_kind(kind)
+            check_kind(kind)
         if not isinstance(target, str):
             raise TypeError(f"target must be a string, not {target!r}")
         if not target.strip():
@@ -307,14 +308,14 @@ class external_call:
         self._calls: list[ExternalCall | None] = []
 
     def __enter__(self) -> None:
-        from txprof.collector import active
+        # Runs for every call, mostly while nobody watches, or ever did: no import of ours.
+        collector = sys.modules.get("txprof.collector")
+        if collector is None or not collector.watches():
+            self._calls.append(None)
+            return
+        from txprof.sensors.external import Described, begin
 
-        call = None
-        if active():
-            from txprof.sensors.external import Described, begin
-
-            call = begin(Described(self._kind, self._target))
-        self._calls.append(call)
+        self._calls.append(begin(Described(self._kind, self._target)))
 
     def __exit__(self, *error: object) -> None:
         call = self._calls.pop()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import sysconfig
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import CodeType, FrameType
 
 from txprof import waiting
@@ -33,6 +33,9 @@ _INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}"
 _application_packages: set[str] = set()
 _known: dict[str, bool] = {}
 
+changed: list[Callable[[], None]] = []
+"""Called when other code than before counts as the application's."""
+
 
 def include(packages: Iterable[str]) -> None:
     """Count installed packages (by import name) or folders (by path) as application code."""
@@ -40,6 +43,8 @@ def include(packages: Iterable[str]) -> None:
     if new:
         _application_packages.update(new)
         _known.clear()
+        for forget in changed:
+            forget()
 
 
 def is_application(filename: str) -> bool:
@@ -85,90 +90,38 @@ def path(frame: FrameType | None) -> Path:
     return tuple(found)
 
 
-class Shortcut:
-    """How far out the application stood when a statement ran last: past the libraries in one step.
+def numbers(frame: FrameType) -> tuple[int, ...]:
+    """The same in numbers, which tell the instructions on one line apart, at half the cost.
 
-    It is followed only if the library function that the application called stands there again.
-    """
-
-    __slots__ = ("called", "depth", "leaves_task")
-
-    def __init__(self) -> None:
-        self.depth = 0
-        self.called: CodeType | None = None
-        self.leaves_task = False
-        """Whether the task that ran it has no application frame."""
-
-
-def key(depth: int, shortcut: Shortcut, text: str, state: str) -> tuple[Hashable, ...]:
-    """Statement, state and call path in numbers: as distinct as with `path`, at half the cost.
-
-    The path starts `depth` frames out from here. Code objects count by their id, so who keeps a key
-    keeps `codes` too, lest an id be given away. Runs for every statement
-    (benchmarks/statements.py).
+    Code objects count by their id: who keeps the numbers keeps `codes` too, lest one be given away.
     """
     known = _known
-    frame: FrameType | None = None
-    if shortcut.depth:
-        try:
-            library = sys._getframe(shortcut.depth)
-        except ValueError:  # the stack is not that deep
-            pass
-        else:
-            if library.f_code is shortcut.called:
-                frame = library.f_back
-                if frame is not None and not known.get(frame.f_code.co_filename):
-                    frame = None
-    if frame is None:
-        frame = _past_libraries(sys._getframe(depth), depth, shortcut)
-    found: list[Hashable] = [text, state]
-    if shortcut.leaves_task:
-        _add_waiters(found)
-    root: FrameType | None = None
+    found: list[int] = []
+    current: FrameType | None = frame
+    root = waiting.task_root()
     outer: Iterator[FrameType] | None = None
     while True:
-        while frame is not None:
-            code = frame.f_code
+        while current is not None:
+            code = current.f_code
             try:
                 application = known[code.co_filename]
             except KeyError:
                 application = is_application(code.co_filename)
             if application:
-                found += (id(code), frame.f_lasti)
-            elif frame is root and len(found) == 2:
-                _add_waiters(found)
-            frame = frame.f_back
+                found += (id(code), current.f_lasti)
+            elif current is root and not found:
+                for waiter in waiting.awaiting_frames():
+                    if is_application(waiter.f_code.co_filename):
+                        found += (id(waiter.f_code), waiter.f_lasti)
+            current = current.f_back
         if outer is None:
             if "greenlet" not in sys.modules:
                 break
             outer = _outer_greenlets()
-            root = waiting.task_root()
-        frame = next(outer, None)
-        if frame is None:
+        current = next(outer, None)
+        if current is None:
             break
     return tuple(found)
-
-
-def _add_waiters(found: list[Hashable]) -> None:
-    for waiter in waiting.awaiting_frames():
-        if is_application(waiter.f_code.co_filename):
-            found += (id(waiter.f_code), waiter.f_lasti)
-
-
-def _past_libraries(frame: FrameType, depth: int, shortcut: Shortcut) -> FrameType | None:
-    """The innermost application frame; notes the shortcut to it."""
-    library: FrameType | None = None
-    current: FrameType | None = frame
-    root = waiting.task_root()
-    shortcut.leaves_task = False
-    while current is not None and not is_application(current.f_code.co_filename):
-        shortcut.leaves_task = shortcut.leaves_task or current is root
-        library, current = current, current.f_back
-        depth += 1
-    if library is not None and current is not None:
-        shortcut.depth = depth - 1
-        shortcut.called = library.f_code
-    return current
 
 
 def of_task(path: Path, frame: FrameType) -> Path:
@@ -185,7 +138,7 @@ def of_task(path: Path, frame: FrameType) -> Path:
 
 
 def codes(frame: FrameType | None) -> list[CodeType]:
-    """The application's code objects on a stack: who keeps these may keep a `key` of it."""
+    """The application's code objects on a stack."""
     return [each.f_code for each in frames(frame) if is_application(each.f_code.co_filename)]
 
 

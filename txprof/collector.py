@@ -259,52 +259,61 @@ class Collector:
 
 # --- who watches here ---------------------------------------------------------------------------
 
-_everywhere: tuple[Collector, ...] = ()
-_blocks: tuple[Entry, ...] = ()
-"""Those of the collectors everywhere, where nothing else is known."""
+everywhere: tuple[Collector, ...] = ()
+blocks: tuple[Entry, ...] = ()
+"""Those of the collectors everywhere, where nothing else is known. Public for the statement sensor,
+which cannot afford a call."""
 
 watching_here: ContextVar[tuple[Collector, ...]] = ContextVar("txprof_collectors", default=())
 entries_here: ContextVar[tuple[Entry, ...]] = ContextVar("txprof_entries", default=())
 _registry_lock = threading.Lock()
 
 
+def watches(_instance: object = None) -> object:
+    """Whether anybody watches this context. Asked before every external call."""
+    return everywhere or watching_here.get()
+
+
 def active() -> tuple[Collector, ...]:
     """The collectors that watch this context."""
     here = watching_here.get()
-    if not _everywhere:
+    if not everywhere:
         return here
     if not here:
-        return _everywhere
-    return here + tuple(collector for collector in _everywhere if collector not in here)
+        return everywhere
+    return here + tuple(collector for collector in everywhere if collector not in here)
 
 
 def entries() -> tuple[Entry, ...]:
     """The entries that what runs here counts in: one for each collector that watches."""
     here = entries_here.get()
-    if not _blocks:
+    if not blocks:
         return here
-    if not here:
-        return _blocks
+    return with_blocks(here) if here else blocks
+
+
+def with_blocks(here: tuple[Entry, ...]) -> tuple[Entry, ...]:
+    """These, and the blocks of the collectors that have none among them."""
     known = [entry.collector for entry in here]
-    return here + tuple(block for block in _blocks if block.collector not in known)
+    return here + tuple(block for block in blocks if block.collector not in known)
 
 
 def watch_process(collector: Collector) -> Entry:
     """From now on `collector` sees every thread and task."""
-    global _everywhere, _blocks
+    global everywhere, blocks
     with _registry_lock:
         block = collector.begin(is_block=True)
-        _everywhere = (*_everywhere, collector)
-        _blocks = (*_blocks, block)
+        everywhere = (*everywhere, collector)
+        blocks = (*blocks, block)
     return block
 
 
 def unwatch_process(entry: Entry) -> None:
     """No more."""
-    global _everywhere, _blocks
+    global everywhere, blocks
     with _registry_lock:
-        _everywhere = tuple(other for other in _everywhere if other is not entry.collector)
-        _blocks = tuple(other for other in _blocks if other is not entry)
+        everywhere = tuple(other for other in everywhere if other is not entry.collector)
+        blocks = tuple(other for other in blocks if other is not entry)
 
 
 def watch_context(entry: Entry) -> None:

@@ -82,12 +82,12 @@ class Transaction:
         self.locking: dict[str, Path] = {}
         """The statements so far that may have locked rows or tables, and where each ran first."""
         self.key: Any = None
-        """The last statement's `callsite.key`, if somebody watches."""
+        """The last statement's `entries.Key`, if somebody watches."""
         self.gaps: list[Gap] = []
         """The longest ones so far."""
         self.ran: list[Any] = []
         """The statements that somebody watched, flat, which the garbage collector does not mind:
-        since, until, `callsite.key`, the entries that watched, whether it failed."""
+        since, until, `entries.Key`, the entries that watched, whether it failed."""
         self.calls: list[tuple[Any, ...]] = []
         """The external calls: since, until, the row they count in, the entries that watched."""
         self.dropped = 0
@@ -258,11 +258,6 @@ def adopt(hold: Hold) -> None:
     if hold.is_open:
         holds_here.set((*(other for other in holds_here.get() if other.is_open), hold))
         hold.belong_here()
-
-
-def is_known_here(hold: Hold) -> bool:
-    """Whether this context opened or inherited the hold."""
-    return hold in holds_here.get()
 
 
 def own() -> tuple[Hold, ...]:

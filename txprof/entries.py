@@ -7,18 +7,16 @@ is kept as bursts.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Hashable, Iterable
 from contextvars import ContextVar
 from threading import get_ident
-from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any
 
-from txprof import callsite
 from txprof.bursts import Sample, bursts_in
 from txprof.callsite import Path
 from txprof.clock import clock
 from txprof.model import Site, State
+from txprof.places import Place
 from txprof.recorded import BurstRow, IdleRow, Load, StatementRow, TransactionRow, added
 from txprof.safety import note_once
 from txprof.shapes import shape
@@ -39,22 +37,22 @@ COMPACTED = 1_000
 _KEPT = 200
 """Distinct idle or long transactions of one entry that are kept apart."""
 
-Key = tuple[Hashable, ...]
-"""Text, state, and the call path in numbers: see `callsite.key`."""
+Key = tuple[str, State, Hashable]
+"""Text, state, and the `places.Place` that it was sent from."""
 
 flush_here: ContextVar[object | None] = ContextVar("txprof_flush", default=None)
 """The session's flush that runs here, if any."""
 
 
 class Statement:
-    """One statement text from one call path. Keeps the code objects that its key is made of."""
+    """One statement text from one call path."""
 
     __slots__ = (
         "allowed",
         "asking",
-        "codes",
         "count",
         "flush",
+        "flushed",
         "fresh",
         "load",
         "longest",
@@ -63,30 +61,33 @@ class Statement:
         "seconds",
         "state",
         "text",
-        "turns",
         "written",
     )
 
-    def __init__(self, text: str, state: State, path: Path, codes: list[CodeType]) -> None:
+    def __init__(self, text: str, state: State, path: Path, asking: Path) -> None:
         self.text = text
         self.state = state
         self.path = path
-        self.asking = path
+        self.asking = asking
         """The same without what lies around the event loop."""
-        self.codes = codes
         self.count = 0
         self.seconds = 0.0
         self.longest = 0.0
         self.load = Load()
         self.allowed: str | None = None
         self.sample = Sample()
-        self.turns = 0
-        """Executions, those of one flush counted as one."""
+        self.flushed = 0
+        """Executions in the same flush as the one before."""
         self.flush: object | None = None
         """The flush that it ran in last."""
         self.fresh = 0
         """Executions before which something was written since the last."""
         self.written = 0
+
+    @property
+    def turns(self) -> int:
+        """Executions, those of one flush counted as one."""
+        return self.count - self.flushed
 
     def row(self) -> StatementRow:
         """As plain data."""
@@ -96,9 +97,8 @@ class Statement:
 
     def copy(self) -> Statement:
         """One that can be added to."""
-        copy = Statement(self.text, self.state, self.path, self.codes)
+        copy = Statement(self.text, self.state, self.path, self.asking)
         copy.load, copy.allowed, copy.flush = self.load, self.allowed, self.flush
-        copy.asking = self.asking
         copy.add(self)
         return copy
 
@@ -107,7 +107,7 @@ class Statement:
         self.count += other.count
         self.seconds += other.seconds
         self.longest = max(self.longest, other.longest)
-        self.turns += other.turns
+        self.flushed += other.flushed
         self.fresh += other.fresh
         self.allowed = self.allowed or other.allowed
         self.sample.add(other.sample, same_text=self.text == other.text)
@@ -158,7 +158,7 @@ class Entry:
         try:
             row = self.parts[get_ident()][key]
         except KeyError:
-            row = new = self._new(key, sys._getframe(2))
+            row = new = self._new(key)
         row.count = count = row.count + 1
         row.seconds += seconds
         if seconds > row.longest:
@@ -176,24 +176,24 @@ class Entry:
         flush = flush_here.get()
         if flush is None or flush is not row.flush:
             row.flush = flush
-            row.turns += 1
+        else:
+            row.flushed += 1
         return new
 
-    def _new(self, key: Key, frame: FrameType) -> Statement:
+    def _new(self, key: Key) -> Statement:
         rows = self.parts.get(get_ident())
         if rows is None:
             rows = self.parts[get_ident()] = {}
             self.collector.has_rows(self)
         if len(rows) >= COMPACTED and len(rows) % COMPACTED == 0:
             compact(rows)
-        text: Any = key[0]
-        state: Any = key[1]
-        path = callsite.path(frame)
+        text, state, place = key
+        assert isinstance(place, Place)
+        path, asking = place.path, place.asking
         if len(rows) >= self.collector.settings.max_rows:
-            text, path = OTHERS, path[:1]
+            text, path, asking = OTHERS, path[:1], asking[:1]
             key = (text, state, path)
-        row = Statement(text, state, path, callsite.codes(frame))
-        row.asking = callsite.of_task(path, frame)
+        row = Statement(text, state, path, asking)
         row.written = self.written
         return rows.setdefault(key, row)
 
@@ -239,7 +239,7 @@ def add_rows(into: Rows, rows: Rows, limit: int | None = None) -> None:
         elif limit is None or len(into) < limit:
             into[key] = row.copy()
         else:
-            others = Statement(OTHERS, row.state, row.path[:1], row.codes)
+            others = Statement(OTHERS, row.state, row.path[:1], row.path[:1])
             into.setdefault((OTHERS, row.state, row.path[:1]), others).add(row)
 
 
@@ -247,7 +247,7 @@ def compact(rows: Rows) -> None:
     """Count texts that differ in their literals only as one; they keep the first one's text."""
     by_shape: dict[Key, Key] = {}
     for key, row in list(rows.items()):
-        first = by_shape.setdefault((shape(row.text), *key[1:]), key)
+        first = by_shape.setdefault((shape(row.text), key[1], key[2]), key)
         if first is not key:
             rows[first].add(row)
             del rows[key]

@@ -6,10 +6,11 @@ VALUES rows, in white space, case or comments. Identifiers with digits stay apar
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
+
+from txprof.bytext import by_text
 
 _LONGEST = 100_000
 """Characters; a longer text is its own shape: reading it would take a second."""
@@ -36,7 +37,7 @@ class _Word(NamedTuple):
     name: str | None = None
 
 
-@functools.lru_cache(maxsize=10_000)
+@by_text(most=10_000, characters=2_000_000)
 def shape(statement: str) -> str:
     """The shape of a text; one that sqlparse cannot make sense of is its own."""
     words = _words(statement)
@@ -46,7 +47,7 @@ def shape(statement: str) -> str:
     return _LOOSE.sub(lambda found: found[1] or "", text)
 
 
-@functools.lru_cache(maxsize=2_000)
+@by_text(most=2_000, characters=500_000)
 def slots(statement: str) -> tuple[Slot, ...]:
     """The values of a text, in their order."""
     words = _words(statement) or []

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from enum import IntEnum
 from typing import Any
 
-from txprof.callsite import Shortcut
+from txprof.bytext import ByText, by_text
+from txprof.places import Start
 
 _COMMENT = r"(?:\s|--[^\n]*(?:\n|\Z)|/\*.*?\*/)"
 _BEGIN = (
@@ -30,7 +30,6 @@ _VERB = re.compile(rf"(?:{_COMMENT}|\()*([a-z]+)", re.IGNORECASE | re.DOTALL)
 _READING = frozenset({"select", "with", "values", "table"})
 _WRITING = frozenset({"insert", "update", "delete", "merge", "replace"})
 _WRITTEN = re.compile(r"\b(?:insert\s+into|update\s+\w|delete\s+from)\b", re.IGNORECASE)
-_CACHED_TEXTS = 10_000
 
 
 class Effect(IntEnum):
@@ -43,8 +42,8 @@ class Effect(IntEnum):
     MAY_LOCK = 4
 
 
-class Text(Shortcut):
-    """A statement text that was seen: its effect, and how far out it was run from last."""
+class Text(Start):
+    """A statement text that was seen: its effect, and where its paths begin."""
 
     __slots__ = ("effect", "reads", "writes")
 
@@ -60,18 +59,11 @@ class Text(Shortcut):
         self.reads = word in _READING and not self.writes
 
 
-texts: dict[str, Text] = {}
-"""Those seen so far; public for the statement sensor, which cannot afford a call."""
+text = ByText(Text, most=10_000, characters=4_000_000)
+"""What is known of a statement, by its text alone."""
 
-
-def text(statement: str) -> Text:
-    """What is known of a statement, by its text alone."""
-    known = texts.get(statement)
-    if known is None:
-        if len(texts) >= _CACHED_TEXTS:
-            texts.clear()
-        known = texts[statement] = Text(statement)
-    return known
+texts = text.known
+"""Of those seen so far; for the statement sensor, which cannot afford a call."""
 
 
 def _classified(statement: str) -> Effect:
@@ -81,7 +73,7 @@ def _classified(statement: str) -> Effect:
     return Effect.MAY_LOCK if _MAY_LOCK.search(statement) else Effect.NONE
 
 
-@functools.lru_cache(maxsize=1_000)
+@by_text(most=1_000, characters=1_000_000)
 def locked_tables(statement: str) -> tuple[str, ...]:
     """The tables in which a statement locks rows, or that it locks, as written in it.
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from txprof import collector
 from txprof.safety import drop_own_frame
 from txprof.sensors.external import Describe, Described, ExternalCall, watched
 from txprof.sensors.going_on import goes_on
 from txprof.sensors.http import http_call
-from txprof.sensors.placing import Client, Target
+from txprof.sensors.placing import Client, Target, only_where
 
 _KINDS = {
     "s3": "storage",
@@ -71,6 +72,7 @@ def _coordinator(future: Any) -> tuple[Any, ...]:
     return (future._coordinator,)
 
 
+@only_where(collector.watches)
 def _in_transfer_thread(
     wrapped: Any, _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:

@@ -16,8 +16,10 @@ from typing import Any
 
 from txprof import callsite, collector, context, policy
 from txprof.clock import clock
-from txprof.context import Hold
+from txprof.collector import entries_here
+from txprof.context import Hold, holds_here
 from txprof.model import State
+from txprof.places import here
 from txprof.rules.queries import N_PLUS_ONE, WRITE_LOOP
 from txprof.safety import drop_own_frame, note_once
 from txprof.sensors import exemplars
@@ -209,8 +211,13 @@ def _execute_no_params(original: Any, _dialect: Any) -> Any:
 def _executed(statement: str, parameters: Any, execution: Any, since: float, failed: bool) -> None:
     until = clock.now()
     try:
-        entries = collector.entries()
-        known = texts.get(statement) or text(statement)
+        entries = entries_here.get()
+        if collector.blocks:
+            entries = collector.with_blocks(entries) if entries else collector.blocks
+        try:
+            known = texts[statement]
+        except KeyError:
+            known = text(statement)
         what = known.effect
         if (not entries and not what) or execution is None:
             return
@@ -219,11 +226,15 @@ def _executed(statement: str, parameters: Any, execution: Any, since: float, fai
             fairy = connection._dbapi_connection  # private, and what `.connection` returns
         except AttributeError:
             fairy = connection.connection
-        hold = holds.get(id(fairy.dbapi_connection)) or hold_of(fairy, sys._getframe(2))
-        if hold is None:
-            return
+        try:
+            hold = holds[id(fairy.dbapi_connection)]
+        except KeyError:
+            opened = hold_of(fairy, sys._getframe(2))
+            if opened is None:
+                return
+            hold = opened
         hold.statement = statement
-        if not context.is_known_here(hold):
+        if hold not in holds_here.get():
             context.adopt(hold)
         seconds = until - since
         state: State
@@ -235,18 +246,16 @@ def _executed(statement: str, parameters: Any, execution: Any, since: float, fai
                 if hold.session is not None:
                     inspect_long(hold, since)
                     until = clock.now()
-        elif hold.autocommit and not what:
-            state = "held"
         else:
-            state = "free"
+            state = "held" if hold.autocommit and not what else "free"
         if what or state == "free":
             _apply(what, hold, statement, since, failed=failed)
             if what in _CONTROL:
                 return
-            state = "held" if hold.transaction is None else "transaction"
-        if entries:
-            key = callsite.key(3, known, statement, state)
             transaction = hold.transaction
+            state = "held" if transaction is None else "transaction"
+        if entries:
+            key = (statement, state, here(known))
             if transaction is not None:
                 transaction.last = until
                 transaction.key = key

@@ -15,6 +15,7 @@ from txprof.rules import external_io
 from txprof.safety import drop_own_frame, note_once
 from txprof.sensors import inspecting, placing, transactions
 from txprof.sensors.judging import News, judged, minimum
+from txprof.sensors.placing import only_where
 
 
 class Described(NamedTuple):
@@ -187,6 +188,7 @@ def watched(
 ) -> Wrapper:
     """A wrap that reports each outermost call of a function as an external call."""
 
+    @only_where(collector.watches)
     def sensor(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         call = begin_described(describe, instance, args, kwargs, started)
         try:
@@ -209,6 +211,7 @@ def watched_coroutine(
 ) -> Wrapper:
     """The same for a coroutine function; the call lasts until it has been awaited."""
 
+    @only_where(collector.watches)
     def sensor(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         try:
             made = wrapped(*args, **kwargs)

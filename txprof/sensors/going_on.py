@@ -13,11 +13,13 @@ from txprof import collector, context
 from txprof.around import Wrapper, around
 from txprof.safety import drop_own_frame
 from txprof.sensors.external import ExternalCall, Streams, begin, is_nested, keep, keep_all, kept
+from txprof.sensors.placing import only_where
 
 
 def goes_on(streams: Streams | None = None) -> Wrapper:
     """A wrap of a method in which a call goes on that its object was given by `keep`."""
 
+    @only_where(kept)
     def sensor(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         call = _resumed(instance)
         try:
@@ -35,6 +37,7 @@ def goes_on(streams: Streams | None = None) -> Wrapper:
     return sensor
 
 
+@only_where(kept)
 def goes_on_in_steps(
     wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:

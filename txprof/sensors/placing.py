@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import copy
+import functools
 import inspect
 import pkgutil
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
-from types import ModuleType
+from types import FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
 import wrapt
 
 from txprof.around import ANNOTATIONS, Wrapper
-from txprof.safety import note_once
+from txprof.safety import drop_own_frame, note_once
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,56 @@ class Client:
     kind: str
     shown: str
     targets: tuple[Target, ...]
+
+
+Wanted = Callable[[Any], object]
+"""(instance) -> whether a wrap has anything to do for a call of it."""
+
+_WANTED = "_txprof_wanted"
+
+
+def only_where(wanted: Wanted) -> Callable[[Wrapper], Wrapper]:
+    """Marks a wrapper that is not to be called but where `wanted(instance)` is true.
+
+    Asked for every call of a library, mostly in vain: it must be fast, and cannot raise.
+    """
+
+    def mark(wrapper: Wrapper) -> Wrapper:
+        setattr(wrapper, _WANTED, wanted)
+        return wrapper
+
+    return mark
+
+
+def _method(original: Any, wrapper: Wrapper, wanted: Wanted) -> Any:
+    """What a method is bound from: wrapt's own way takes longer than what a call may cost."""
+
+    @functools.wraps(original)
+    def method(*args: Any, **kwargs: Any) -> Any:
+        try:
+            instance = args[0]
+            if wanted(instance):
+                return wrapper(MethodType(original, instance), instance, args[1:], kwargs)
+            return original(*args, **kwargs) if kwargs else original(*args)
+        except BaseException as error:
+            drop_own_frame(error)
+            raise
+
+    if inspect.iscoroutinefunction(original):
+        inspect.markcoroutinefunction(method)
+    return method
+
+
+def _is_plain_method(original: Any) -> bool:
+    if type(original) is not FunctionType:
+        return False
+    if inspect.iscoroutinefunction(original):
+        return sys.version_info >= (3, 12)  # before, only their code tells what they are
+    return not (inspect.isgeneratorfunction(original) or inspect.isasyncgenfunction(original))
+
+
+_methods: dict[int, Any] = {}
+"""By the id of a Sensor: what it binds. It is faster to find here than on the proxy that it is."""
 
 
 class BoundSensor(wrapt.BoundFunctionWrapper):  # type: ignore[misc, type-arg, unused-ignore]
@@ -64,9 +116,24 @@ class Sensor(wrapt.FunctionWrapper):  # type: ignore[misc, type-arg, unused-igno
     __bound_function_wrapper__ = BoundSensor
     __annotations__ = ANNOTATIONS
 
-    def __init__(self, wrapped: Any, wrapper: Wrapper, *, inherited: bool) -> None:
-        super().__init__(wrapped, wrapper)
+    def __init__(self, wrapped: Any, wrapper: Wrapper, owner: Any, *, inherited: bool) -> None:
+        wanted: Wanted | None = getattr(wrapper, _WANTED, None)
+        enabled: Any = None
+        _methods.pop(id(self), None)  # of one that was there before
+        if wanted is not None and not isinstance(owner, type):
+            enabled = functools.partial(wanted, None)
+        elif wanted is not None and _is_plain_method(wrapped):
+            _methods[id(self)] = _method(wrapped, wrapper, wanted)
+        super().__init__(wrapped, wrapper, enabled=enabled)
         self._self_inherited = inherited
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        if instance is None:
+            return super().__get__(instance, owner)
+        try:
+            return MethodType(_methods[id(self)], instance)
+        except KeyError:
+            return super().__get__(instance, owner)
 
     def __copy__(self) -> Any:
         return self
@@ -89,6 +156,7 @@ class Placed(NamedTuple):
         sensor = _sensor(vars(self.owner).get(self.name))
         if sensor is None:
             return False
+        _methods.pop(id(sensor), None)  # who still has it binds as wrapt does
         if sensor._self_inherited:
             delattr(self.owner, self.name)
         else:
@@ -138,7 +206,7 @@ def place(owner: Any, name: str, wrapper: Wrapper) -> Placed | None:
     original = inspect.getattr_static(owner, name, None) or getattr(owner, name)
     if _sensor(inspect.unwrap(original, stop=_sensor)) is not None:
         return None  # on top, or beneath the wraps of others
-    setattr(owner, name, Sensor(original, wrapper, inherited=inherited))
+    setattr(owner, name, Sensor(original, wrapper, owner, inherited=inherited))
     placed = _placed[id(owner), name] = Placed(owner, name)
     return placed
 

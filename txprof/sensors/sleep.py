@@ -14,7 +14,7 @@ from txprof import callsite, collector
 from txprof.around import Wrapper
 from txprof.safety import drop_own_frame
 from txprof.sensors.external import Describe, Described, watched, watched_coroutine
-from txprof.sensors.placing import Client, Target
+from txprof.sensors.placing import Client, Target, only_where
 
 _RETRYING = frozenset({"backoff", "retry", "retrying", "stamina", "tenacity"})
 """Packages that sleep between the attempts of what the application calls through them."""
@@ -38,9 +38,10 @@ def _describe(target: str, parameter: str) -> Describe:
 
 
 def _if_asked_for(watch: Wrapper) -> Wrapper:
+    @only_where(collector.watches)
     def sensor(wrapped: Any, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         try:
-            if collector.active() and _asked_for(sys._getframe(1)):
+            if _asked_for(sys._getframe(1)):
                 return watch(wrapped, module, args, kwargs)
             return wrapped(*args, **kwargs)
         except BaseException as error:
