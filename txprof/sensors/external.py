@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextvars import ContextVar, Token
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ from txprof.around import Wrapper, around
 from txprof.clock import clock
 from txprof.recorded import CallRow
 from txprof.rules import external_io
-from txprof.safety import drop_own_frame, note_once
+from txprof.safety import Fuses, drop_own_frame, note_once
 from txprof.sensors import inspecting, placing, transactions
 from txprof.sensors.judging import News, judged, minimum
 
@@ -84,15 +84,18 @@ class ExternalCall:
             pass
         if self.undecided and self.described is not None and not self.mixes():
             self.undecided = False
-            if context.open_here(late=True):
+            if _is_open_still():
                 self.take_back()
                 self._rows, self._due = _told(self.described, late=True)
         took = self._total + seconds
-        if self.minimum is not None and took >= self.minimum and context.open_here(late=True):
+        if self.minimum is not None and took >= self.minimum and _is_open_still():
             self._judge_again(took)
         self._total = took
         if self._rows and context.holds_here.get():
-            transactions.called(self._rows[0], self._since, seconds)
+            try:
+                transactions.called(self._rows[0], self._since, seconds)
+            except Exception as error:
+                note_once("an external call in its transaction", error)
         for row in self._rows:
             row.seconds += seconds
             row.longest = max(row.longest, self._total)
@@ -144,6 +147,15 @@ class ExternalCall:
 
     def __reduce__(self) -> Any:
         return type(None), ()  # it hangs on the library's objects, whose copies go without
+
+
+def _is_open_still() -> bool:
+    """Whether something is open as a call ends."""
+    try:
+        return bool(context.open_here(late=True))
+    except Exception as error:
+        note_once("the end of an external call", error)
+        return False
 
 
 _ongoing: ContextVar[ExternalCall | None] = ContextVar("txprof_external_call", default=None)
@@ -215,6 +227,9 @@ def watched_coroutine(
         except BaseException as error:
             drop_own_frame(error)
             raise
+        # Else the library changed, or a mock is in its place; it may not like to be asked either.
+        if not issubclass(type(made), Coroutine):
+            return made
         return awaited(made, describe, instance, args, kwargs, streams, started)
 
     return sensor
@@ -252,8 +267,10 @@ def awaited(
         return result
 
     ours: Any = run()
-    ours.__name__ = getattr(coroutine, "__name__", ours.__name__)
-    ours.__qualname__ = getattr(coroutine, "__qualname__", ours.__qualname__)
+    for name in ("__name__", "__qualname__"):
+        text = getattr(coroutine, name, None)
+        if isinstance(text, str):
+            setattr(ours, name, text)
     return ours
 
 
@@ -272,11 +289,14 @@ def begin_described(
     """Describe and start a call, or None if nobody watches or it is part of an outer one."""
     if not collector.active() or is_nested() or not placing.installed():
         return None
+    if descriptions.is_off(describe):
+        return None
     try:
         described = describe(instance, args, kwargs)
     except Exception as error:
-        note_once(f"the description by {describe.__qualname__}", error)
+        descriptions.failed(describe, f"the description by {_name(describe)}", error)
         return None
+    descriptions.worked(describe)
     if described is None:
         return None
     call = _begin(described)
@@ -284,8 +304,16 @@ def begin_described(
         try:
             started(call, instance)
         except Exception as error:
-            note_once(f"what follows from a call, by {started.__qualname__}", error)
+            note_once(f"what follows from a call, by {_name(started)}", error)
     return call
+
+
+descriptions = Fuses()
+"""What sensors made of their libraries' calls until those changed."""
+
+
+def _name(function: Any) -> str:
+    return getattr(function, "__qualname__", None) or repr(function)
 
 
 def begin(described: Described) -> ExternalCall | None:
@@ -299,8 +327,11 @@ def begin(described: Described) -> ExternalCall | None:
 def _begin(described: Described) -> ExternalCall:
     call = ExternalCall(described, *_told(described))
     if context.holds_here.get():
-        call.undecided = context.undecided_here()
-        call.minimum = minimum(described.kind, above=0.0)
+        try:
+            call.undecided = context.undecided_here()
+            call.minimum = minimum(described.kind, above=0.0)
+        except Exception as error:
+            note_once("the start of an external call", error)
     call.enter()
     return call
 
@@ -350,25 +381,35 @@ _GOES_ON = "_txprof_call"
 def keep(call: ExternalCall, *streams: Any) -> None:
     """What is asked of these from now on is part of the call."""
     for stream in streams:
-        attributes = getattr(stream, "__dict__", None)
+        attributes = _attributes(stream)
         if attributes is not None:
             attributes[_GOES_ON] = call
 
 
 def forget(stream: Any) -> None:
     """What is asked of it from now on is no part of an earlier call."""
-    if kept(stream) is not None:
-        del vars(stream)[_GOES_ON]
+    attributes = _attributes(stream)
+    if attributes is not None:
+        attributes.pop(_GOES_ON, None)
 
 
 def kept(stream: Any) -> ExternalCall | None:
     """The call that `keep` gave to an object."""
-    attributes = getattr(stream, "__dict__", None)  # none, if a mock is called in its place
+    attributes = _attributes(stream)
     return None if attributes is None else attributes.get(_GOES_ON)
+
+
+def _attributes(stream: Any) -> dict[str, Any] | None:
+    """What an object has of its own; None if that is nothing, or a mock is in its place."""
+    try:
+        attributes = stream.__dict__
+    except Exception:
+        return None
+    return attributes if type(attributes) is dict else None
 
 
 def keep_all(call: ExternalCall, streams: Streams, result: Any) -> None:
     try:
         keep(call, *streams(result))
     except Exception as error:
-        note_once(f"the streams by {streams.__qualname__}", error)
+        note_once(f"the streams by {_name(streams)}", error)
