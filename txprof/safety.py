@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
+
+aside: Callable[[], AbstractContextManager[None]] = nullcontext
+"""Around what we ask of the user's own functions: their calls are none of the program's. The
+sensors, which see calls, put theirs here (`sensors.external.aside`)."""
 
 logger = logging.getLogger("txprof")
 

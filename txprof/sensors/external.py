@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from txprof import collector, context, policy
+from txprof import collector, context, policy, safety
 from txprof.around import Wrapper, around
 from txprof.clock import clock
 from txprof.recorded import CallRow
@@ -18,11 +19,15 @@ from txprof.sensors.judging import News, judged, minimum
 
 
 class Described(NamedTuple):
-    """An external call as its sensor names it; `host` is "name:port" where there is one."""
+    """An external call as its sensor names it; `host` is "name:port" where there is one.
+
+    `follows` is an earlier call that will be part of it: who was told of that knows.
+    """
 
     kind: str
     target: str
     host: str | None = None
+    follows: ExternalCall | None = None
 
 
 Describe = Callable[[Any, tuple[Any, ...], dict[str, Any]], Described | None]
@@ -91,9 +96,10 @@ class ExternalCall:
         if self.minimum is not None and took >= self.minimum and _is_open_still():
             self._judge_again(took)
         self._total = took
-        if self._rows and context.holds_here.get():
+        if self._rows and self.described is not None and context.holds_here.get():
             try:
-                transactions.called(self._rows[0], self._since, seconds)
+                target = self.described.target
+                transactions.called(self._rows[0], target, self._since, seconds)
             except Exception as error:
                 note_once("an external call in its transaction", error)
         for row in self._rows:
@@ -117,6 +123,11 @@ class ExternalCall:
 
     def end(self, *, failed: bool) -> None:
         """Nothing is left to do: it is a span (`txprof.around`)."""
+
+    @property
+    def rows(self) -> list[CallRow]:
+        """Those that it counts in, one a watcher."""
+        return self._rows
 
     @property
     def entered(self) -> bool:
@@ -349,28 +360,35 @@ def _told(
     return rows, due
 
 
-def _inspect(due: list[CallRow]) -> None:
-    asking = ExternalCall(None, [])
-    asking.enter()  # a connection of ours is no call of the program's
+@contextmanager
+def aside() -> Iterator[None]:
+    """What runs here runs for us, were it a callable of the user's: no call of the program's."""
+    part = ExternalCall(None, [])
+    part.enter()
     try:
-        inspecting.inspect_call(due)
+        yield
     finally:
-        asking.leave()
+        part.leave()
+
+
+safety.aside = aside
+
+
+def _inspect(due: list[CallRow]) -> None:
+    with aside():
+        inspecting.inspect_call(due)
 
 
 def _react(findings: list[News], *, late: bool) -> None:
-    reaction = ExternalCall(None, [])
-    reaction.enter()  # a callable that posts the finding somewhere is no call of the program's
-    try:
+    with aside():
         for watcher, key, row in findings:
             try:
-                finding = external_io.finding_of(key[0], key[1], [replace(row, count=1)])
+                told = watcher.redact.row(replace(row, count=1))
+                finding = external_io.finding_of(key[0], key[1], [told])
             except Exception as error:
                 note_once("the report of an external call", error)
             else:
                 policy.react(watcher, finding, key, late=late)
-    finally:
-        reaction.leave()
 
 
 # --- what is left of a call after it returned: `txprof.sensors.going_on` -------------------------

@@ -113,7 +113,7 @@ def _count(row: CheckoutRow, watchers: Sequence[Collector], *, late: bool = Fals
     for watcher in watchers:
         watcher.checkout(replace(row))
     for watcher in watchers:
-        for finding in rules.findings([row]):
+        for finding in rules.findings([watcher.redact.row(row)]):
             tell(watcher, finding, late=late)
 
 
@@ -121,17 +121,13 @@ def _raise_later(row: CheckoutRow) -> None:
     """Raising now would take the connection from who got it: the end of the entry does."""
     for entry in collector.entries():
         if entry.collector.settings.on_finding == "raise" and not entry.untold:
-            entry.untold += rules.findings([row])
+            entry.untold += rules.findings([entry.collector.redact.row(row)])
 
 
 def tell(watcher: Collector, finding: Finding, *, late: bool) -> None:
     """Tell `on_finding`. What it calls outside is no call of the program's."""
-    reaction = external.ExternalCall(None, [])
-    reaction.enter()
-    try:
+    with external.aside():
         policy.react(watcher, finding, (finding.fingerprint, finding.site), late=late)
-    finally:
-        reaction.leave()
 
 
 # --- who holds them ------------------------------------------------------------------------------
