@@ -6,6 +6,7 @@ Prints it in markdown. The tests check that docs/sensors.md is what this writes.
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
@@ -33,6 +34,17 @@ body, address of a person or argument. What none of them knows: `txprof.external
 | client | kind | a call, as shown | wrapped |
 |---|---|---|---|"""
 
+MOCKED = """\
+
+## Under mocks
+
+Tests mock most of these. A call is seen as long as the mock sits beneath the function that is
+wrapped, whichever came first. A mock above it, as in the last line, hides the call from everyone:
+what a mocked suite proves ends there, and one run of the real thing proves the rest."""
+
+MOCKS = re.compile(r"<!-- mocks: .*?<!-- end of mocks -->", re.DOTALL)
+"""What `tools/mocks.py --write` puts there."""
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -54,7 +66,13 @@ def page() -> str:
     sys.path.insert(0, str(ROOT))
     from txprof import sensors
 
-    return "\n".join([PREFACE, *map(row, sensors.clients()), ""])
+    return "\n".join([PREFACE, *map(row, sensors.clients()), MOCKED, "", _mocks(), ""])
+
+
+def _mocks() -> str:
+    """The table of mocks as it is: making it takes a while."""
+    found = MOCKS.search(PAGE.read_text(encoding="utf-8")) if PAGE.exists() else None
+    return found[0] if found is not None else "<!-- mocks: -->\n<!-- end of mocks -->"
 
 
 def row(client: Client) -> str:
