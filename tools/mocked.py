@@ -143,11 +143,15 @@ def ask_memcached() -> object:
     return client.get("key").decode()
 
 
+def notify() -> None:
+    """A task."""
+
+
 def ask_celery() -> object:
     celery = load("celery")
 
     app = celery.Celery(broker="memory://", backend="cache+memory://")
-    app.task(name="app.tasks.notify")(lambda: None).delay()
+    app.task(name="app.tasks.notify")(notify).delay()
     return "mocked"
 
 
@@ -155,7 +159,7 @@ def ask_dramatiq() -> object:
     dramatiq = load("dramatiq")
     broker = load("dramatiq.brokers.stub").StubBroker()
     broker.emit_after("process_boot")
-    actor = dramatiq.actor(lambda: None, actor_name="notify", broker=broker)
+    actor = dramatiq.actor(notify, broker=broker)
     actor.send()
     broker.close()
     return "mocked"
