@@ -110,11 +110,15 @@ def allowed(rule: str, path: Sequence[Site]) -> str | None:
 
 def _count(row: CheckoutRow, watchers: Sequence[Collector], *, late: bool = False) -> None:
     """Count it, and tell `on_finding`; `late`: too late to raise from here."""
-    for watcher in watchers:
-        watcher.checkout(replace(row))
-    for watcher in watchers:
-        for finding in rules.findings([watcher.redact.row(row)]):
-            tell(watcher, finding, late=late)
+    news: list[tuple[Collector, Finding]] = []
+    try:
+        for watcher in watchers:
+            watcher.checkout(replace(row))
+            news += [(watcher, each) for each in rules.findings([watcher.redact.row(row)])]
+    except Exception as error:
+        note_once("the count of checkouts", error)
+    for watcher, finding in news:
+        tell(watcher, finding, late=late)
 
 
 def _raise_later(row: CheckoutRow) -> None:
