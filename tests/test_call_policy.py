@@ -120,6 +120,26 @@ def test_one_that_fails_allows_nothing_and_is_told_of_once(
     assert "broken" in record.getMessage()
 
 
+def test_what_a_predicate_itself_calls_is_no_call_of_the_program(
+    engine: Engine, api: ApiServer
+) -> None:
+    import requests
+
+    asked: list[str] = []
+
+    def asks_a_service(call: txprof.Call) -> bool:
+        asked.append(call.target)
+        return requests.get(api.url(), timeout=5).text == "ok"
+
+    with txprof.allow_if(asks_a_service), txprof.profile() as prof, engine.begin() as connection:
+        connection.execute(text("SELECT 1"))
+        with txprof.external_call("rpc", "billing"):
+            pass
+    assert asked == ["billing"]
+    assert [row.target for row in prof.recorded.external_calls] == ["billing"]
+    assert_clean(prof)
+
+
 def test_what_is_no_predicate_is_refused() -> None:
     with pytest.raises(TypeError, match="takes a function of a call, not 'cache'"):
         txprof.allow_if("cache")  # type: ignore[arg-type]

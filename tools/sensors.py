@@ -6,6 +6,7 @@ Prints it in markdown. The tests check that docs/sensors.md is what this writes.
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
@@ -33,6 +34,41 @@ body, address of a person or argument. What none of them knows: `txprof.external
 | client | kind | a call, as shown | wrapped |
 |---|---|---|---|"""
 
+MOCKED = """\
+
+## Under mocks
+
+Tests mock most of these. A call is seen as long as the mock sits beneath the function that is
+wrapped, whichever came first. A mock above it, as in the last line, hides the call from everyone:
+what a mocked suite proves ends there, and one run of the real thing proves the rest.
+"""
+
+BESIDE = """\
+
+## Beside other tools
+
+OpenTelemetry's instrumentations, sentry-sdk, ddtrace and the mocks above wrap the same functions.
+Whoever comes first, each sees a call once, and the program gets what it gets without any of them
+(tests/external/test_beside_peers.py, test_http_mocks.py). What to know:
+
+- Where another tool has wrapped a function by wrapt, txprof's wrap goes beneath it; else on top.
+- `txprof.uninstall()` puts the very originals back, also from beneath wraps by wrapt. Beneath a
+  wrap of another kind that came later, txprof's stays, asleep, until that is gone and
+  `uninstall()` is called again.
+- A tool that wraps by hand and is switched off while txprof's wrap is on top takes that off instead
+  of its own (OpenTelemetry's requests and urllib do). It goes on seeing calls, and txprof's
+  comes back with the next profile. Call `txprof.uninstall()` before, to have both off.
+
+## When a library has changed
+
+A function that is not there any more is not watched; `txprof doctor` names it. A description of a
+call that fails leaves that call to the layers beneath; after three failures in a row it is asked no
+more until `txprof.uninstall()`. Either is noted once, at debug level, by the logger `txprof`. The
+program does not notice."""
+
+MOCKS = re.compile(r"<!-- mocks: .*?<!-- end of mocks -->", re.DOTALL)
+"""What `tools/mocks.py --write` puts there."""
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -54,7 +90,14 @@ def page() -> str:
     sys.path.insert(0, str(ROOT))
     from txprof import sensors
 
-    return "\n".join([PREFACE, *map(row, sensors.clients()), ""])
+    table = map(row, sensors.clients())
+    return "\n".join([PREFACE, *table, MOCKED, _mocks(), BESIDE, ""])
+
+
+def _mocks() -> str:
+    """The table of mocks as it is: making it takes a while."""
+    found = MOCKS.search(PAGE.read_text(encoding="utf-8")) if PAGE.exists() else None
+    return found[0] if found is not None else "<!-- mocks: -->\n<!-- end of mocks -->"
 
 
 def row(client: Client) -> str:

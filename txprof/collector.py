@@ -29,6 +29,7 @@ from txprof.recorded import (
     TransactionRow,
     added,
 )
+from txprof.redaction import redactor
 from txprof.settings import Settings
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ class Collector:
     ) -> None:
         self.name = name
         self.settings = settings
+        self.redact = redactor(settings.redact)
         self.started_at = clock.wall()
         self.calls = 0
         self.seconds = 0.0
@@ -165,7 +167,7 @@ class Collector:
             entry.idle, entry.long = [], []
             _add_rows(mine.idle, _by_key(found.idle))
             _add_rows(mine.transactions, _by_key(found.transactions))
-        return found
+        return self.redact.recorded(found)
 
     # Events.
 
@@ -237,7 +239,7 @@ class Collector:
             bursts += entry.bursts(rows.values())
             idle += [replace(row) for row in list(entry.idle)]
             transactions += [replace(row) for row in list(entry.long)]
-        return Recorded(
+        found = Recorded(
             names=[self.name],
             started_at=self.started_at,
             seconds=self.seconds + running,
@@ -255,6 +257,7 @@ class Collector:
             exemplars=self.slowest.rows(),
             exemplars_kept=self.slowest.limit or None,
         )
+        return self.redact.recorded(found)
 
 
 # --- who watches here ---------------------------------------------------------------------------

@@ -89,7 +89,8 @@ class Transaction:
         """The statements that somebody watched, flat, which the garbage collector does not mind:
         since, until, `entries.Key`, the entries that watched, whether it failed."""
         self.calls: list[tuple[Any, ...]] = []
-        """The external calls: since, until, the row they count in, the entries that watched."""
+        """The external calls: since, until, the row they count in, the entries that watched, the
+        target as nobody redacted it."""
         self.dropped = 0
         """Those that were one too many."""
         self.finishing: tuple[str, float] | None = None

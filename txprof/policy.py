@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import NamedTuple
 
-from txprof import comments, rules
+from txprof import comments, rules, safety
 from txprof.collector import Collector
 from txprof.errors import TransactionHygieneError, TransactionHygieneWarning
 from txprof.model import Call, Finding
@@ -94,7 +94,8 @@ class Predicate:
     def allows(self, call: Call) -> bool:
         """Whether it says so. An error of its own allows nothing, and is warned of once."""
         try:
-            return bool(self._allows(call))
+            with safety.aside():
+                return bool(self._allows(call))
         except Exception:
             if not self._failed:
                 self._failed = True

@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+aside: Callable[[], AbstractContextManager[None]] = nullcontext
+"""Around what we ask of the user's own functions: their calls are none of the program's. The
+sensors, which see calls, put theirs here (`sensors.external.aside`)."""
 
 logger = logging.getLogger("txprof")
 
@@ -13,7 +20,50 @@ def note_once(what: str, error: BaseException) -> None:
     """A part of ours failed: say so once, at debug level, and let the program go on."""
     if what not in _noted:
         _noted.add(what)
-        logger.debug("txprof: %s gave way: %r", what, error, exc_info=error)
+        logger.debug("txprof: %s gave way: %s", what, where(error))
+
+
+def where(error: BaseException) -> str:
+    """An error's type and where it came from. Not its text, which may tell of the program's data.
+
+    AttributeError at /app/.venv/.../txprof/sensors/aws.py:43 in operation
+    """
+    import traceback
+
+    frames = traceback.extract_tb(error.__traceback__, limit=-3)
+    places = " < ".join(f"{at.filename}:{at.lineno} in {at.name}" for at in reversed(frames))
+    return f"{type(error).__name__} at {places}" if places else type(error).__name__
+
+
+class Fuses:
+    """Parts of ours that are switched off when they fail again and again.
+
+    What fails once may have met a strange argument; what fails three times in a row met a library
+    that changed.
+    """
+
+    _TRIES = 3
+
+    def __init__(self) -> None:
+        self._failures: dict[Any, int] = {}
+
+    def is_off(self, part: Any) -> bool:
+        """Whether it is not worth another try."""
+        return bool(self._failures) and self._failures.get(part, 0) >= self._TRIES
+
+    def failed(self, part: Any, what: str, error: BaseException) -> None:
+        """It did, once more."""
+        note_once(what, error)
+        self._failures[part] = self._failures.get(part, 0) + 1
+
+    def worked(self, part: Any) -> None:
+        """It did: what failed before was no matter of the library."""
+        if self._failures:
+            self._failures.pop(part, None)
+
+    def reset(self) -> None:
+        """Everything is worth a try again."""
+        self._failures.clear()
 
 
 def drop_own_frame(error: BaseException) -> None:

@@ -49,6 +49,8 @@ class Settings:
     """Hosts that are, whatever `allow_kinds`, `allow_hosts` and `allow_if` say."""
     min_ms: tuple[str, ...] = ()
     """Milliseconds that calls of a kind must take to be a finding: "cache=5"."""
+    redact: str | Callable[[str, str], str | None] | None = None
+    """What to keep of the texts of targets, statements and engines: see docs/privacy.md."""
     url_query: bool = False
     """Keep the query of URLs in targets. It often carries keys: off by default."""
     disable: tuple[str, ...] = ()
@@ -120,7 +122,8 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "lines": LINES,
     "locks": LOCKS,
 }
-_MAY_BE_NONE = ("report", "lines")
+_MAY_BE_NONE = ("report", "lines", "redact")
+_FUNCTION = re.compile(r"\w+(\.\w+)*:\w+(\.\w+)*")
 _KIND = re.compile(r"[a-z][a-z0-9_-]*")
 
 
@@ -208,6 +211,8 @@ def _checked(name: str, value: Any, place: str = "") -> Any:
     """The value as the setting's type, or an error that says what is allowed."""
     default = _DEFAULTS.get(name)
     choices = _CHOICES.get(name)
+    if name == "redact":
+        return _checked_redact(value, place)
     if choices is not None:
         also = " or a callable" if name == "on_finding" else ""
         also = " or None" if name in _MAY_BE_NONE else also
@@ -239,6 +244,17 @@ def _checked(name: str, value: Any, place: str = "") -> Any:
         raise TypeError(f"{place}{name} must be a whole number, not {value!r}")
     if value < 0:
         raise ValueError(f"{place}{name} must be 0 or more, not {value!r}")
+    return value
+
+
+def _checked_redact(value: Any, place: str) -> Any:
+    if value is None or callable(value):
+        return value
+    what = f"{place}redact must be 'module:function', or a function of (kind, text)"
+    if not isinstance(value, str):
+        raise TypeError(f"{what}, not {value!r}")
+    if not _FUNCTION.fullmatch(value):
+        raise ValueError(f"{what}, not {value!r}")
     return value
 
 

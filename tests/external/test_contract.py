@@ -6,11 +6,12 @@ That of the HTTP clients, which has more to say, is in `test_http_contract.py`.
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 from typing import Any
 
 import pytest
 from helpers import assert_flagged, calls_seen, findings_of, line_of
-from http_clients import outcome, transaction
+from http_clients import everything_said, outcome, transaction
 from situations import SITUATIONS, Seen, Situation
 from sqlalchemy import Engine
 
@@ -34,7 +35,7 @@ def each(profile: txprof.Profile) -> Seen:
 
 
 def test_a_call_in_a_transaction_is_seen_and_returns_and_raises_what_it_does_without_txprof(
-    engine: Engine, situation: Situation, server: Any
+    engine: Engine, situation: Situation, server: Any, tmp_path: Path
 ) -> None:
     call = functools.partial(situation.call, server)
     txprof.uninstall()
@@ -50,6 +51,7 @@ def test_a_call_in_a_transaction_is_seen_and_returns_and_raises_what_it_does_wit
         assert_flagged(prof, "io-in-transaction", line=line_of("call"), count=1)
     found = findings_of(prof, "io-in-transaction")
     assert sorted(f.details["target"] for f in found) == sorted({target for _, target in seen})
+    assert "secret" not in everything_said(prof, tmp_path)
 
 
 def test_a_call_after_a_transaction_is_seen_and_no_finding(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
 
@@ -16,6 +18,7 @@ import requests
 import requests_mock
 import responses
 import respx
+import vcr
 from aioresponses import aioresponses
 from helpers import ApiServer, assert_flagged, calls_seen, line_of
 from http_clients import CLIENTS, transaction
@@ -127,6 +130,24 @@ class MockedResponse(aiohttp.ClientResponse):
 
 
 @contextmanager
+def by_vcr(request: pytest.FixtureRequest) -> Iterator[None]:
+    folder: Path = request.getfixturevalue("tmp_path")
+    said = {"method": "GET", "uri": URL, "body": None, "headers": {}}
+    answered = {
+        "status": {"code": 200, "message": "OK"},
+        "headers": {"Content-Type": ["text/plain"]},
+        "body": {"string": "mocked"},
+    }
+    exchange = {"request": said, "response": answered}
+    tape = folder / "tape.json"
+    tape.write_text(json.dumps({"version": 1, "interactions": [exchange]}))
+    with vcr.use_cassette(
+        str(tape), serializer="json", record_mode="none", allow_playback_repeats=True
+    ):
+        yield
+
+
+@contextmanager
 def by_transport(_: pytest.FixtureRequest) -> Iterator[None]:
     yield
 
@@ -141,6 +162,10 @@ MOCKS = {
     "aioresponses": Mock(by_aioresponses, ask_aiohttp, "aiohttp"),
     "aioresponses awaited": Mock(by_aioresponses, ask_aiohttp_awaited, "aiohttp awaited"),
     "aioresponses request": Mock(by_aioresponses, ask_aiohttp_request, "aiohttp.request"),
+    "vcrpy requests": Mock(by_vcr, ask_requests, "requests"),
+    "vcrpy httpx": Mock(by_vcr, ask_httpx, "httpx"),
+    "vcrpy httpx async": Mock(by_vcr, ask_httpx_async, "httpx async"),
+    "vcrpy aiohttp": Mock(by_vcr, ask_aiohttp, "aiohttp"),
     "httpx.MockTransport": Mock(by_transport, ask_transport(httpx), "httpx"),
     "httpx2.MockTransport": Mock(by_transport, ask_transport(httpx2), "httpx2"),
 }

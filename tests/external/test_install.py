@@ -27,6 +27,7 @@ import redis.cluster
 import requests
 import requests_mock
 import s3transfer.manager
+import wrapt
 from helpers import ApiServer, calls_seen
 
 import txprof
@@ -234,6 +235,80 @@ def test_ours_over_another_wrap_and_taking_that_off_first(api: ApiServer, apm: A
     assert_seen_once(api, apm, by_apm=0)
     txprof.uninstall()
     assert vars(requests.Session)["send"] is original
+
+
+@pytest.fixture
+def by_wrapt() -> Iterator[list[str]]:
+    """What a tool that wraps `Session.send` by wrapt, as we do, saw; it has come before us."""
+    seen: list[str] = []
+
+    def see(wrapped: Any, _instance: Any, args: Any, kwargs: Any) -> Any:
+        seen.append(args[0].method)
+        return wrapped(*args, **kwargs)
+
+    original = vars(requests.Session)["send"]
+    wrapt.wrap_function_wrapper(requests.Session, "send", see)
+    yield seen
+    requests.Session.send = original  # type: ignore[method-assign]
+
+
+def unwrap_by_wrapt() -> None:
+    """As such tools do: whatever is on top is taken for theirs."""
+    requests.Session.send = requests.Session.send.__wrapped__  # type: ignore
+
+
+def test_a_tool_that_unwraps_by_wrapt_takes_off_its_own_and_leaves_ours(
+    api: ApiServer, by_wrapt: list[str]
+) -> None:
+    with txprof.profile() as prof:
+        requests.get(api.url("/both"), timeout=5)
+        unwrap_by_wrapt()
+        requests.get(api.url("/ours"), timeout=5)
+    assert by_wrapt == ["GET"]
+    assert calls_seen(prof) == [
+        ("http", f"GET {api.url('/both')}", 1),
+        ("http", f"GET {api.url('/ours')}", 1),
+    ]
+
+
+def test_ours_comes_off_from_beneath_a_wrap_by_wrapt(api: ApiServer, by_wrapt: list[str]) -> None:
+    theirs = vars(requests.Session)["send"]
+    original = theirs.__wrapped__
+    install()
+    assert vars(requests.Session)["send"] is theirs
+    assert theirs.__wrapped__ is not original
+    txprof.uninstall()
+    assert vars(requests.Session)["send"] is theirs
+    assert theirs.__wrapped__ is original
+    assert requests.get(api.url(), timeout=5).text == "ok"
+    assert by_wrapt == ["GET"]
+
+
+def test_ours_comes_off_from_beneath_one_that_came_later(api: ApiServer) -> None:
+    original = vars(requests.Session)["send"]
+    install()
+    theirs = wrapt.FunctionWrapper(vars(requests.Session)["send"], lambda w, _i, a, k: w(*a, **k))
+    requests.Session.send = theirs  # type: ignore[method-assign]
+    txprof.uninstall()
+    assert vars(requests.Session)["send"] is theirs
+    assert theirs.__wrapped__ is original
+    requests.Session.send = original  # type: ignore[method-assign]
+
+
+def test_what_is_watched_is_watched_with_its_own_decorators(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import watched
+
+    @wrapt.decorator
+    def twice(wrapped: Any, _instance: Any, args: Any, kwargs: Any) -> Any:
+        wrapped(*args, **kwargs)
+        return wrapped(*args, **kwargs)
+
+    monkeypatch.setattr(watched, "charge", twice(watched.charge))
+    with txprof.watch("watched:charge", kind="rpc"), txprof.profile() as prof:
+        assert watched.charge(1) == 2
+    assert calls_seen(prof) == [("rpc", "watched.charge", 1)]
 
 
 # --- what a wrapped function is -----------------------------------------------------------------

@@ -14,6 +14,7 @@ import types
 from pathlib import Path
 from typing import Any
 
+import aiosmtplib
 import pytest
 from helpers import assert_clean, assert_flagged, calls_seen, findings_of, line_of
 from http_clients import transaction
@@ -65,6 +66,37 @@ def test_a_message_sent_before_the_transaction_is_clean(
             smtp.quit()
     assert_clean(prof)
     assert calls_seen(prof) == [("mail", at(smtp_server, " (1 recipient)"), 1)]
+
+
+def send_async(address: Address) -> None:
+    asyncio.run(aiosmtplib.send(message(), hostname=address[0], port=address[1], timeout=10))
+
+
+def send_sync(address: Address) -> None:
+    with smtplib.SMTP(*address, timeout=10) as smtp:
+        smtp.send_message(message())
+
+
+@pytest.mark.parametrize("send", [send_sync, send_async])
+def test_a_message_and_the_connection_made_for_it_are_told_once(
+    engine: Engine, smtp_server: Address, caplog: pytest.LogCaptureFixture, send: Any
+) -> None:
+    with txprof.profile() as prof, transaction(engine):
+        for _ in range(2):
+            send(smtp_server)
+    assert [record.levelname for record in caplog.records if record.name == "txprof"] == ["WARNING"]
+    assert_flagged(prof, "io-in-transaction", count=2)
+
+
+def test_a_profile_that_was_not_told_of_the_connection_is_of_the_message(
+    engine: Engine, smtp_server: Address
+) -> None:
+    told: list[str] = []
+    with txprof.profile(on_finding="ignore"), transaction(engine):
+        with smtplib.SMTP(*smtp_server, timeout=10) as smtp:
+            with txprof.profile(on_finding=lambda finding: told.append(finding.details["target"])):
+                smtp.send_message(message())
+    assert told == [at(smtp_server, " (1 recipient)")]
 
 
 def test_no_address_or_content_is_recorded(engine: Engine, smtp_server: Address) -> None:

@@ -15,6 +15,7 @@ from txprof.sensors import (
     aws,
     by_name,
     cache,
+    external,
     http,
     loading,
     mail,
@@ -24,7 +25,7 @@ from txprof.sensors import (
     sqlalchemy,
     threads,
 )
-from txprof.sensors.placing import Client
+from txprof.sensors.placing import Client, Target
 
 FAMILIES = (
     http,
@@ -37,7 +38,8 @@ FAMILIES = (
 )
 """Rooms of `CLIENTS`: what calls the outside world."""
 
-_OTHERS = (*threads.TARGETS, *loading.TARGETS)
+OTHERS = (*threads.TARGETS, *loading.TARGETS)
+"""What is wrapped and is no external call."""
 
 for _variable in (
     context.holds_here,
@@ -60,7 +62,7 @@ def install() -> None:
             return
         placing.start()
         sqlalchemy.install()
-        for target in (*_OTHERS, *(target for client in clients() for target in client.targets)):
+        for target in targets():
             placing.place_when_imported(target)
         by_name.place(target for client in clients() for target in client.targets)
 
@@ -70,10 +72,16 @@ def clients() -> list[Client]:
     return [client for family in FAMILIES for client in family.CLIENTS]
 
 
+def targets() -> list[Target]:
+    """Everything that is wrapped when its module is imported, but for SQLAlchemy's own."""
+    return [*OTHERS, *(target for client in clients() for target in client.targets)]
+
+
 def uninstall() -> None:
     """Take every sensor out and restore the originals."""
     with _lock:
         if placing.installed():
             sqlalchemy.uninstall()
+        external.descriptions.reset()
         placing.restore_all()  # also what the wraps of others kept in place the last time
         by_name.restore()

@@ -8,7 +8,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from txprof.around import Wrapper
-from txprof.safety import drop_own_frame
+from txprof.safety import drop_own_frame, note_once
 from txprof.sensors import http, placing
 from txprof.sensors.external import Described, awaited, in_process, watched_coroutine
 from txprof.sensors.going_on import goes_on_in_steps
@@ -44,8 +44,12 @@ def _verb(*method: str) -> Wrapper:
         except BaseException as error:
             drop_own_frame(error)
             raise
-        if _is_mocked():
-            coroutine = getattr(context, "_coro", None)  # private: both kinds of context have it
+        try:
+            # private: both kinds of context have it
+            coroutine = context._coro if _is_mocked() else None
+        except Exception as error:
+            note_once("the context of a request", error)
+        else:
             if asyncio.iscoroutine(coroutine):
                 context._coro = awaited(coroutine, describe, session, args, kwargs, _body)
         return context

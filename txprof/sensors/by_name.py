@@ -29,7 +29,8 @@ def place(targets: Iterable[Target]) -> None:
             if original is not None:
                 _originals[id(original)] = original, target
     for module in _modules():
-        if callsite.is_application(getattr(module, "__file__", None) or "<none>"):
+        file = vars(module).get("__file__")
+        if isinstance(file, str) and callsite.is_application(file):
             for name, value in list(vars(module).items()):
                 known = _originals.get(id(value))
                 if known is not None and known[0] is value:

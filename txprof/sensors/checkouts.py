@@ -81,9 +81,14 @@ def pool_of(engine: Any) -> Pool:
     """What we know of an engine's pool; known from now on."""
     known = pools.get(engine.pool)
     if known is None:
-        name = engine.url.render_as_string(hide_password=True)
-        known = pools.setdefault(engine.pool, Pool(name, weakref.ref(engine)))
+        known = pools.setdefault(engine.pool, Pool(_shown(engine.url), weakref.ref(engine)))
     return known
+
+
+def _shown(url: Any) -> str:
+    """Without the password. The rest of the query may have one too, or a whole ODBC string."""
+    query = {name: url.query[name] for name in ("host", "port") if name in url.query}
+    return str(url.set(query=query).render_as_string(hide_password=True))
 
 
 def runs_out(pool: Any) -> bool:

@@ -28,10 +28,10 @@ _late: deque[tuple[Hold, Transaction, str, float]] = deque(maxlen=100)
 """Transactions whose connection went away around them, of which nobody was told yet."""
 
 
-def called(transaction: Transaction, row: CallRow, since: float, until: float) -> None:
+def called(transaction: Transaction, row: CallRow, target: str, since: float, until: float) -> None:
     """An external call was made, or went on, in it."""
     if len(transaction.calls) < context.EVENTS:
-        transaction.calls.append((since, until, row, collector.entries()))
+        transaction.calls.append((since, until, row, collector.entries(), target))
     else:
         transaction.dropped += 1
 
@@ -140,7 +140,7 @@ def _with_events(row: ExemplarRow, transaction: Transaction, watcher: Collector)
             _micros(since - start),
             _micros(until - start),
             paths[places[key]],
-            texts[_cut(key[0])],
+            texts[_cut(watcher.redact("statement", key[0]))],
             failed,
         )
         for since, until, key, failed in events
@@ -151,10 +151,10 @@ def _with_events(row: ExemplarRow, transaction: Transaction, watcher: Collector)
             _micros(until - start),
             paths[call.path],
             call.kind,
-            texts[call.target],
+            texts[watcher.redact("target", target)],
             call.allowed,
         )
-        for since, until, call, entries in list(transaction.calls)
+        for since, until, call, entries, target in list(transaction.calls)
         if _watched(watcher, entries)
     ]
     return replace(

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from txprof import collector, context, policy
+from txprof import collector, context, policy, safety
 from txprof.around import Wrapper, around
 from txprof.clock import clock
 from txprof.recorded import CallRow
 from txprof.rules import external_io
-from txprof.safety import drop_own_frame, note_once
+from txprof.safety import Fuses, drop_own_frame, note_once
 from txprof.sensors import inspecting, placing, transactions
 from txprof.sensors.judging import News, judged, minimum
 from txprof.sensors.placing import only_where
 
 
 class Described(NamedTuple):
-    """An external call as its sensor names it; `host` is "name:port" where there is one."""
+    """An external call as its sensor names it; `host` is "name:port" where there is one.
+
+    `follows` is an earlier call that will be part of it: who was told of that knows.
+    """
 
     kind: str
     target: str
     host: str | None = None
+    follows: ExternalCall | None = None
 
 
 Describe = Callable[[Any, tuple[Any, ...], dict[str, Any]], Described | None]
@@ -85,15 +90,19 @@ class ExternalCall:
             pass
         if self.undecided and self.described is not None and not self.mixes():
             self.undecided = False
-            if context.open_here(late=True):
+            if _is_open_still():
                 self.take_back()
                 self._rows, self._due = _told(self.described, late=True)
         took = self._total + seconds
-        if self.minimum is not None and took >= self.minimum and context.open_here(late=True):
+        if self.minimum is not None and took >= self.minimum and _is_open_still():
             self._judge_again(took)
         self._total = took
-        if self._rows and context.holds_here.get():
-            transactions.called(self._rows[0], self._since, seconds)
+        if self._rows and self.described is not None and context.holds_here.get():
+            try:
+                target = self.described.target
+                transactions.called(self._rows[0], target, self._since, seconds)
+            except Exception as error:
+                note_once("an external call in its transaction", error)
         for row in self._rows:
             row.seconds += seconds
             row.longest = max(row.longest, self._total)
@@ -115,6 +124,11 @@ class ExternalCall:
 
     def end(self, *, failed: bool) -> None:
         """Nothing is left to do: it is a span (`txprof.around`)."""
+
+    @property
+    def rows(self) -> list[CallRow]:
+        """Those that it counts in, one a watcher."""
+        return self._rows
 
     @property
     def entered(self) -> bool:
@@ -145,6 +159,15 @@ class ExternalCall:
 
     def __reduce__(self) -> Any:
         return type(None), ()  # it hangs on the library's objects, whose copies go without
+
+
+def _is_open_still() -> bool:
+    """Whether something is open as a call ends."""
+    try:
+        return bool(context.open_here(late=True))
+    except Exception as error:
+        note_once("the end of an external call", error)
+        return False
 
 
 _ongoing: ContextVar[ExternalCall | None] = ContextVar("txprof_external_call", default=None)
@@ -218,6 +241,9 @@ def watched_coroutine(
         except BaseException as error:
             drop_own_frame(error)
             raise
+        # Else the library changed, or a mock is in its place; it may not like to be asked either.
+        if not issubclass(type(made), Coroutine):
+            return made
         return awaited(made, describe, instance, args, kwargs, streams, started)
 
     return sensor
@@ -255,8 +281,10 @@ def awaited(
         return result
 
     ours: Any = run()
-    ours.__name__ = getattr(coroutine, "__name__", ours.__name__)
-    ours.__qualname__ = getattr(coroutine, "__qualname__", ours.__qualname__)
+    for name in ("__name__", "__qualname__"):
+        text = getattr(coroutine, name, None)
+        if isinstance(text, str):
+            setattr(ours, name, text)
     return ours
 
 
@@ -275,11 +303,14 @@ def begin_described(
     """Describe and start a call, or None if nobody watches or it is part of an outer one."""
     if not collector.active() or is_nested() or not placing.installed():
         return None
+    if descriptions.is_off(describe):
+        return None
     try:
         described = describe(instance, args, kwargs)
     except Exception as error:
-        note_once(f"the description by {describe.__qualname__}", error)
+        descriptions.failed(describe, f"the description by {_name(describe)}", error)
         return None
+    descriptions.worked(describe)
     if described is None:
         return None
     call = _begin(described)
@@ -287,8 +318,16 @@ def begin_described(
         try:
             started(call, instance)
         except Exception as error:
-            note_once(f"what follows from a call, by {started.__qualname__}", error)
+            note_once(f"what follows from a call, by {_name(started)}", error)
     return call
+
+
+descriptions = Fuses()
+"""What sensors made of their libraries' calls until those changed."""
+
+
+def _name(function: Any) -> str:
+    return getattr(function, "__qualname__", None) or repr(function)
 
 
 def begin(described: Described) -> ExternalCall | None:
@@ -302,8 +341,11 @@ def begin(described: Described) -> ExternalCall | None:
 def _begin(described: Described) -> ExternalCall:
     call = ExternalCall(described, *_told(described))
     if context.holds_here.get():
-        call.undecided = context.undecided_here()
-        call.minimum = minimum(described.kind, above=0.0)
+        try:
+            call.undecided = context.undecided_here()
+            call.minimum = minimum(described.kind, above=0.0)
+        except Exception as error:
+            note_once("the start of an external call", error)
     call.enter()
     return call
 
@@ -321,28 +363,35 @@ def _told(
     return rows, due
 
 
-def _inspect(due: list[CallRow]) -> None:
-    asking = ExternalCall(None, [])
-    asking.enter()  # a connection of ours is no call of the program's
+@contextmanager
+def aside() -> Iterator[None]:
+    """What runs here runs for us, were it a callable of the user's: no call of the program's."""
+    part = ExternalCall(None, [])
+    part.enter()
     try:
-        inspecting.inspect_call(due)
+        yield
     finally:
-        asking.leave()
+        part.leave()
+
+
+safety.aside = aside
+
+
+def _inspect(due: list[CallRow]) -> None:
+    with aside():
+        inspecting.inspect_call(due)
 
 
 def _react(findings: list[News], *, late: bool) -> None:
-    reaction = ExternalCall(None, [])
-    reaction.enter()  # a callable that posts the finding somewhere is no call of the program's
-    try:
+    with aside():
         for watcher, key, row in findings:
             try:
-                finding = external_io.finding_of(key[0], key[1], [replace(row, count=1)])
+                told = watcher.redact.row(replace(row, count=1))
+                finding = external_io.finding_of(key[0], key[1], [told])
             except Exception as error:
                 note_once("the report of an external call", error)
             else:
                 policy.react(watcher, finding, key, late=late)
-    finally:
-        reaction.leave()
 
 
 # --- what is left of a call after it returned: `txprof.sensors.going_on` -------------------------
@@ -353,25 +402,35 @@ _GOES_ON = "_txprof_call"
 def keep(call: ExternalCall, *streams: Any) -> None:
     """What is asked of these from now on is part of the call."""
     for stream in streams:
-        attributes = getattr(stream, "__dict__", None)
+        attributes = _attributes(stream)
         if attributes is not None:
             attributes[_GOES_ON] = call
 
 
 def forget(stream: Any) -> None:
     """What is asked of it from now on is no part of an earlier call."""
-    if kept(stream) is not None:
-        del vars(stream)[_GOES_ON]
+    attributes = _attributes(stream)
+    if attributes is not None:
+        attributes.pop(_GOES_ON, None)
 
 
 def kept(stream: Any) -> ExternalCall | None:
     """The call that `keep` gave to an object."""
-    attributes = getattr(stream, "__dict__", None)  # none, if a mock is called in its place
+    attributes = _attributes(stream)
     return None if attributes is None else attributes.get(_GOES_ON)
+
+
+def _attributes(stream: Any) -> dict[str, Any] | None:
+    """What an object has of its own; None if that is nothing, or a mock is in its place."""
+    try:
+        attributes = stream.__dict__
+    except Exception:
+        return None
+    return attributes if type(attributes) is dict else None
 
 
 def keep_all(call: ExternalCall, streams: Streams, result: Any) -> None:
     try:
         keep(call, *streams(result))
     except Exception as error:
-        note_once(f"the streams by {streams.__qualname__}", error)
+        note_once(f"the streams by {_name(streams)}", error)

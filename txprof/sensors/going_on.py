@@ -11,7 +11,7 @@ from typing import Any
 
 from txprof import collector, context
 from txprof.around import Wrapper, around
-from txprof.safety import drop_own_frame
+from txprof.safety import drop_own_frame, note_once
 from txprof.sensors.external import ExternalCall, Streams, begin, is_nested, keep, keep_all, kept
 from txprof.sensors.placing import only_where
 
@@ -71,7 +71,7 @@ def _resumed(stream: Any) -> ExternalCall | None:
     call = kept(stream)
     if call is None or call.entered or is_nested():
         return None
-    if call.mixes() or call.described is None or not (context.open_here() and collector.active()):
+    if call.mixes() or call.described is None or not (_is_open() and collector.active()):
         call.enter()
         return call
     call.take_back()
@@ -79,3 +79,11 @@ def _resumed(stream: Any) -> ExternalCall | None:
     if again is not None:
         keep(again, stream)
     return again
+
+
+def _is_open() -> bool:
+    try:
+        return bool(context.open_here())
+    except Exception as error:
+        note_once("a call that goes on", error)
+        return False

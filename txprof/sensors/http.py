@@ -133,7 +133,7 @@ def _putrequest(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict
     forget(instance)
     call = begin_described(_http_client, instance, args, kwargs)
     try:
-        wrapped(*args, **kwargs)
+        return wrapped(*args, **kwargs)
     except BaseException as error:
         drop_own_frame(error)
         raise

@@ -17,7 +17,7 @@ from txprof.settings import minima
 from txprof.source import enclosing_with
 
 if TYPE_CHECKING:
-    from txprof.sensors.external import Described
+    from txprof.sensors.external import Described, ExternalCall
 
 
 Key = tuple[str, Site, str, str]
@@ -49,13 +49,16 @@ def judged(described: Described, *, late: bool, took: float = 0.0) -> Judged:
             row, site = _row(described, late=late)
             asks = False
             rule = external_io.rule_of(row)
+            reason = rule and policy.allowed(rule, row, described.host, watcher.settings)
+            row.target = watcher.redact("target", row.target)
             if rule is not None and site is not None:
-                row.allowed = policy.allowed(rule, row, described.host, watcher.settings)
+                row.allowed = reason
                 least = minima(watcher.settings.min_ms).get(row.kind, 0.0)
                 if row.allowed is None and took < least:
                     row.allowed = f"shorter than {least * 1e3:g} ms"
                 key = (rule, site, row.kind, row.target)
-                if row.allowed is None and _is_news(key, watcher):
+                news_here = _is_news(key, watcher) and not _is_told(described.follows, watcher)
+                if row.allowed is None and news_here:
                     news.append((watcher, key, row))
                 if row.allowed is None and rule == external_io.IN_TRANSACTION:
                     asks = is_due(watcher, key)
@@ -70,6 +73,16 @@ def minimum(kind: str, above: float) -> float | None:
     """The next number of seconds at which a call of this kind is to be judged again."""
     wanted = [minima(one.settings.min_ms).get(kind, 0.0) for one in collector.active()]
     return min((least for least in wanted if least > above), default=None)
+
+
+def _is_told(earlier: ExternalCall | None, watcher: collector.Collector) -> bool:
+    """Whether the watcher was told of what has become part of a call."""
+    rows = [] if earlier is None else earlier.rows
+    return any(
+        (external_io.rule_of(row), external_io.site_of(row), row.kind, row.target)
+        in watcher.reported
+        for row in rows
+    )
 
 
 def _is_news(key: Key, watcher: collector.Collector) -> bool:

@@ -43,7 +43,7 @@ def tell_collected() -> None:
             row = _row(hold, collected=True)
             for watcher in watchers:
                 watcher.checkout(_row(hold, collected=True))
-                for finding in rules.findings([row]):
+                for finding in rules.findings([watcher.redact.row(row)]):
                     pooling.tell(watcher, finding, late=True)
             hold.guard = None
     except Exception as error:
@@ -83,7 +83,7 @@ class Leaks:
                 entry.collector.checkout(replace(row))
         except Exception as error:
             note_once("the leak sensor", error)
-        return rules.findings(found)
+        return rules.findings(map(entry.collector.redact.row, found))
 
     def _collected(self, entry: Entry) -> Iterator[CheckoutRow]:
         """Of what was collected, what was taken in this entry: told with the rest."""

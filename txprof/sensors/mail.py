@@ -25,12 +25,19 @@ from txprof.sensors.placing import Client, Target
 _PORT = 25
 
 
-def _described(host: str, recipients: int | None = None) -> Described:
+def _described(host: str) -> Described:
+    """smtp mail.example.com:25"""
+    return Described("mail", f"smtp {host}", host)
+
+
+def _message(smtp: Any, host: str | None, recipients: int | None) -> Described | None:
     """smtp mail.example.com:25 (2 recipients)"""
+    if host is None:
+        return None
     target = f"smtp {host}"
     if recipients is not None:
         target += f" ({recipients} recipient{'s' * (recipients != 1)})"
-    return Described("mail", target, host)
+    return Described("mail", target, host, _connection(smtp))
 
 
 def _at(host: Any, port: Any) -> str:
@@ -79,8 +86,8 @@ def _connects(call: ExternalCall, smtp: Any) -> None:
 
 
 def _sends(call: ExternalCall, smtp: Any) -> None:
-    connection = kept(smtp)
-    if connection is not None and _is_connection(connection):
+    connection = None if call.described is None else call.described.follows
+    if connection is not None:
         call.take_over(connection)
     # `quit` goes on with a message; but not in a transaction that was opened after it was sent.
     if call.mixes():
@@ -89,9 +96,11 @@ def _sends(call: ExternalCall, smtp: Any) -> None:
         forget(smtp)
 
 
-def _is_connection(call: ExternalCall) -> bool:
-    described = call.described
-    return described is not None and described.target == f"smtp {described.host}"
+def _connection(smtp: Any) -> ExternalCall | None:
+    """The call that connected, if no message followed on it yet."""
+    call = kept(smtp)
+    described = None if call is None else call.described
+    return call if described is not None and described == _described(str(described.host)) else None
 
 
 def _host_kept(smtp: Any) -> str | None:
@@ -123,13 +132,11 @@ def _connected_to(smtp: Any) -> str | None:
 
 
 def _sendmail(smtp: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Described | None:
-    host = _connected_to(smtp)
-    return None if host is None else _described(host, _recipients_of_sendmail(args, kwargs))
+    return _message(smtp, _connected_to(smtp), _recipients_of_sendmail(args, kwargs))
 
 
 def _send_message(smtp: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Described | None:
-    host = _connected_to(smtp)
-    return None if host is None else _described(host, _recipients_of_message(args, kwargs))
+    return _message(smtp, _connected_to(smtp), _recipients_of_message(args, kwargs))
 
 
 # --- aiosmtplib ---------------------------------------------------------------------------------
@@ -154,15 +161,13 @@ def _connected_to_async(smtp: Any) -> str | None:
 
 
 def _sendmail_async(smtp: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Described | None:
-    host = _connected_to_async(smtp)
-    return None if host is None else _described(host, _recipients_of_sendmail(args, kwargs))
+    return _message(smtp, _connected_to_async(smtp), _recipients_of_sendmail(args, kwargs))
 
 
 def _send_message_async(
     smtp: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Described | None:
-    host = _connected_to_async(smtp)
-    return None if host is None else _described(host, _recipients_of_message(args, kwargs))
+    return _message(smtp, _connected_to_async(smtp), _recipients_of_message(args, kwargs))
 
 
 _SHOWN = "smtp mail.example.com:25 (2 recipients)"

@@ -152,12 +152,19 @@ class Placed(NamedTuple):
     name: str
 
     def restore(self) -> bool:
-        """Put the original back. False if somebody wrapped it again since: theirs would break."""
-        sensor = _sensor(vars(self.owner).get(self.name))
+        """Put the original back. False if somebody wrapped it again since: theirs would break.
+
+        Unless by wrapt, like us: then it is put back beneath theirs.
+        """
+        found = vars(self.owner).get(self.name)
+        above = _innermost(found)
+        sensor = _sensor(found if above is None else above.__wrapped__)
         if sensor is None:
             return False
         _methods.pop(id(sensor), None)  # who still has it binds as wrapt does
-        if sensor._self_inherited:
+        if above is not None:
+            above.__wrapped__ = sensor.__wrapped__
+        elif sensor._self_inherited:
             delattr(self.owner, self.name)
         else:
             setattr(self.owner, self.name, sensor.__wrapped__)
@@ -198,15 +205,23 @@ def place_pending() -> None:
         _place(target)
 
 
-def place(owner: Any, name: str, wrapper: Wrapper) -> Placed | None:
-    """Wrap one attribute of a class or module; None if it is wrapped already."""
+def place(owner: Any, name: str, wrapper: Wrapper, *, beneath: bool = False) -> Placed | None:
+    """Wrap one attribute of a class or module; None if it is wrapped already.
+
+    `beneath` the wraps by wrapt of other tools: whoever unwraps that way takes the topmost one off,
+    without asking whose it is.
+    """
     if not issubclass(type(owner), type | ModuleType):
         raise TypeError(f"{owner!r} is neither a class nor a module")  # a mock in its place
     inherited = name not in vars(owner)
     original = inspect.getattr_static(owner, name, None) or getattr(owner, name)
     if _sensor(inspect.unwrap(original, stop=_sensor)) is not None:
         return None  # on top, or beneath the wraps of others
-    setattr(owner, name, Sensor(original, wrapper, owner, inherited=inherited))
+    above = _innermost(original) if beneath and not inherited else None
+    if above is None:
+        setattr(owner, name, Sensor(original, wrapper, owner, inherited=inherited))
+    else:
+        above.__wrapped__ = Sensor(above.__wrapped__, wrapper, owner, inherited=False)
     placed = _placed[id(owner), name] = Placed(owner, name)
     return placed
 
@@ -258,10 +273,18 @@ def _place(target: Target, *, imported: bool = False) -> None:
         if is_in(owner, name):
             _placed.setdefault((id(owner), name), Placed(owner, name))  # back from under a mock
         else:
-            place(owner, name, target.wrapper)
+            place(owner, name, target.wrapper, beneath=True)
     except Exception as error:  # the library changed: this sensor is blind, the program is well
         if imported or not half_imported(module):
             note_once(f"the sensor {target.module}:{target.attribute}", error)
+
+
+def _innermost(found: Any) -> Any:
+    """Of the wraps by wrapt that somebody else put in, one around the other, the innermost."""
+    innermost = None
+    while issubclass(type(found), wrapt.FunctionWrapper) and type(found) is not Sensor:
+        innermost, found = found, found.__wrapped__
+    return innermost
 
 
 def _sensor(found: Any) -> Any:

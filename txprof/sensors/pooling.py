@@ -110,28 +110,28 @@ def allowed(rule: str, path: Sequence[Site]) -> str | None:
 
 def _count(row: CheckoutRow, watchers: Sequence[Collector], *, late: bool = False) -> None:
     """Count it, and tell `on_finding`; `late`: too late to raise from here."""
-    for watcher in watchers:
-        watcher.checkout(replace(row))
-    for watcher in watchers:
-        for finding in rules.findings([row]):
-            tell(watcher, finding, late=late)
+    news: list[tuple[Collector, Finding]] = []
+    try:
+        for watcher in watchers:
+            watcher.checkout(replace(row))
+            news += [(watcher, each) for each in rules.findings([watcher.redact.row(row)])]
+    except Exception as error:
+        note_once("the count of checkouts", error)
+    for watcher, finding in news:
+        tell(watcher, finding, late=late)
 
 
 def _raise_later(row: CheckoutRow) -> None:
     """Raising now would take the connection from who got it: the end of the entry does."""
     for entry in collector.entries():
         if entry.collector.settings.on_finding == "raise" and not entry.untold:
-            entry.untold += rules.findings([row])
+            entry.untold += rules.findings([entry.collector.redact.row(row)])
 
 
 def tell(watcher: Collector, finding: Finding, *, late: bool) -> None:
     """Tell `on_finding`. What it calls outside is no call of the program's."""
-    reaction = external.ExternalCall(None, [])
-    reaction.enter()
-    try:
+    with external.aside():
         policy.react(watcher, finding, (finding.fingerprint, finding.site), late=late)
-    finally:
-        reaction.leave()
 
 
 # --- who holds them ------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from typing import Any
 
 from txprof import callsite, collector
 from txprof.around import Wrapper
-from txprof.safety import drop_own_frame
+from txprof.safety import drop_own_frame, note_once
 from txprof.sensors.external import Describe, Described, watched, watched_coroutine
 from txprof.sensors.placing import Client, Target, only_where
 
@@ -21,9 +21,13 @@ _RETRYING = frozenset({"backoff", "retry", "retrying", "stamina", "tenacity"})
 
 
 def _asked_for(frame: FrameType) -> bool:
-    if callsite.is_application(frame.f_code.co_filename):
-        return True
-    return str(frame.f_globals.get("__name__", "")).partition(".")[0] in _RETRYING
+    try:
+        if callsite.is_application(frame.f_code.co_filename):
+            return True
+        return str(frame.f_globals.get("__name__", "")).partition(".")[0] in _RETRYING
+    except Exception as error:
+        note_once("who asks for sleep", error)
+        return False
 
 
 def _describe(target: str, parameter: str) -> Describe:

@@ -96,6 +96,12 @@ class _Checkout:
         waited = self.waited()
         checkouts.under_way.reset(self._token)
         self._pool.asking.discard(self)
+        try:
+            self._count(waited, timed_out=timed_out)
+        except Exception as error:
+            note_once("the end of a checkout", error)
+
+    def _count(self, waited: float, *, timed_out: bool) -> None:
         waits = timed_out or (self._starved and waited >= _A_WAIT)
         for watcher in collector.active():
             row = watcher.pool(self._pool.engine)
@@ -107,8 +113,18 @@ class _Checkout:
                 row.longest_wait = max(row.longest_wait, waited)
         if waits:
             tell = pooling.gave_up if timed_out else pooling.waited
-            path = callsite.path(sys._getframe(1)) if self._path is None else self._path
+            path = callsite.path(sys._getframe(2)) if self._path is None else self._path
             tell(self._pool, waited, path, is_async=self._is_async)
+
+
+def _pool_with_a_hold_here(engine: Any) -> checkouts.Pool | None:
+    """The engine's pool if what asks for a connection of it may hold one."""
+    try:
+        if context.holds_here.get() and checkouts.runs_out(engine.pool):
+            return checkouts.pool_of(engine)
+    except Exception as error:
+        note_once("the nested checkout sensor", error)
+    return None
 
 
 def _raw_connection(
@@ -116,8 +132,9 @@ def _raw_connection(
 ) -> Any:
     checkout = None
     if placing.installed():
-        if context.holds_here.get() and checkouts.runs_out(engine.pool):
-            pooling.asked(checkouts.pool_of(engine), sys._getframe(1))
+        pool = _pool_with_a_hold_here(engine)
+        if pool is not None:
+            pooling.asked(pool, sys._getframe(1))
         try:
             checkout = _Checkout(engine)
         except Exception as error:

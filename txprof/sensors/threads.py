@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from txprof import waiting
-from txprof.safety import drop_own_frame
+from txprof.safety import drop_own_frame, note_once
 from txprof.sensors.placing import Target
 
 _inherited: list[ContextVar[Any]] = []
@@ -58,7 +58,7 @@ def _submit(wrapped: Any, _instance: Any, args: tuple[Any, ...], kwargs: dict[st
 
 def _start(wrapped: Any, thread: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     try:
-        if any(variable.get() for variable in _inherited) and "run" not in vars(thread):
+        if any(variable.get() for variable in _inherited) and not _has_its_own_run(thread):
             _carry_run(thread)
         return wrapped(*args, **kwargs)
     except BaseException as error:
@@ -66,8 +66,20 @@ def _start(wrapped: Any, thread: Any, args: tuple[Any, ...], kwargs: dict[str, A
         raise
 
 
+def _has_its_own_run(thread: Any) -> bool:
+    try:
+        return "run" in vars(thread)
+    except Exception as error:
+        note_once("what a thread inherits", error)
+        return True
+
+
 def _carry_run(thread: Any) -> None:
-    carried = _Carried(thread.run)
+    try:
+        carried = _Carried(thread.run)
+    except Exception as error:
+        note_once("what a thread inherits", error)
+        return
 
     def run() -> None:
         del thread.run

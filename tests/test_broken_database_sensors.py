@@ -1,0 +1,123 @@
+"""What breaks inside the sensors of SQLAlchemy costs the program nothing: each part is broken."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import TimeoutError as NoConnection
+from sqlalchemy.orm import Session
+
+import txprof
+from txprof import callsite, collector, context, entries, waiting
+from txprof.sensors import (
+    checkouts,
+    dialects,
+    exemplars,
+    leaks,
+    loading,
+    pooling,
+    sqlalchemy,
+    transactions,
+)
+
+pytestmark = pytest.mark.breaks_a_sensor
+
+PARTS: list[tuple[Any, str]] = [
+    (callsite, "path"),
+    (callsite, "key"),
+    (waiting, "current_task"),
+    (context, "open_hold"),
+    (context, "own"),
+    (context, "is_known_here"),
+    (context.Hold, "begin"),
+    (context.Hold, "end_transaction"),
+    (collector.Collector, "pool"),
+    (collector.Collector, "checkout"),
+    (entries.Entry, "statement"),
+    (checkouts, "pool_of"),
+    (checkouts, "opened"),
+    (checkouts, "runs_out"),
+    (dialects, "hold_of"),
+    (dialects, "text"),
+    (dialects, "is_autocommit"),
+    (dialects, "load_of"),
+    (dialects, "sat"),
+    (dialects, "ended"),
+    (exemplars, "ended"),
+    (exemplars, "ended_with_hold"),
+    (leaks, "guard"),
+    (loading, "_named"),
+    (pooling, "holders"),
+    (pooling, "sites"),
+    (sqlalchemy, "_size"),
+    (transactions, "taken"),
+]
+
+
+def broken(*_: Any, **__: Any) -> Any:
+    raise RuntimeError("of txprof's own")
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Any:
+    engine = create_engine(
+        f"sqlite:///{tmp_path / 'test.db'}", pool_size=1, max_overflow=0, pool_timeout=0.01
+    )
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE product (id INTEGER PRIMARY KEY, name TEXT)"))
+    yield engine
+    engine.dispose()
+
+
+def program(engine: Engine) -> list[Any]:
+    """Checkouts, a wait, transactions, a savepoint, errors: what they come to."""
+    seen: list[Any] = []
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM product"))
+        connection.execute(text("INSERT INTO product VALUES (1, 'one'), (2, 'two')"))
+        try:
+            engine.connect()
+        except NoConnection as error:
+            seen.append(str(error).partition("(")[0])
+        try:
+            with connection.begin_nested():
+                connection.execute(text("INSERT INTO product VALUES (1, 'again')"))
+        except IntegrityError as error:
+            seen.append(str(error.orig))
+    with Session(engine) as session:
+        seen.append(session.execute(text("SELECT name FROM product ORDER BY id")).scalars().all())
+        session.rollback()
+    connection = engine.connect()
+    seen.append(connection.exec_driver_sql("SELECT 1").scalar())
+    connection.detach()
+    connection.close()
+    seen.append(engine.pool.checkedout())
+    return seen
+
+
+@pytest.mark.parametrize(("place", "name"), PARTS, ids=lambda part: getattr(part, "__name__", part))
+def test_a_part_that_breaks_costs_the_program_nothing(
+    engine: Engine,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    place: Any,
+    name: str,
+) -> None:
+    caplog.set_level(logging.DEBUG, logger="txprof")
+    without = program(engine)
+    with txprof.profile(on_finding="ignore", idle_ms=0, long_transaction_ms=0):
+        with monkeypatch.context() as patch:
+            patch.setattr(place, name, broken)
+            assert program(engine) == without
+    with txprof.profile(on_finding="ignore") as prof:
+        assert program(engine) == without
+    assert [row.count for row in prof.recorded.statements if "SELECT 1" in row.statement] == [1]
+    records = [record for record in caplog.records if record.name == "txprof"]
+    notes = [record.getMessage() for record in records if record.levelno == logging.DEBUG]
+    assert len({note.partition(" gave way")[0] for note in notes}) == len(notes)
+    assert records == [record for record in records if record.levelno == logging.DEBUG]

@@ -1,0 +1,179 @@
+"""Which external calls are seen when tests mock them, as a table in markdown.
+
+Each client is really called under each mock, in processes of their own: one in which the sensors
+went in before the mock was started, and one in which they came after. What is not installed here
+has no line. With --write the table replaces the one in docs/sensors.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import functools
+import importlib
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+from mocked import MOCKS, Mock
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "sensors.md"
+START = "<!-- mocks: made by `python tools/mocks.py --write` -->"
+END = "<!-- end of mocks -->"
+BLOCK = re.compile(r"<!-- mocks: .*?<!-- end of mocks -->", re.DOTALL)
+
+HEADER = """\
+| mock | client | sensors first | mock first | as |
+|---|---|---|---|---|"""
+
+ORDERS = ("sensors first", "mock first")
+
+
+class Seen(NamedTuple):
+    """What txprof saw of one client's call, in each of `ORDERS`."""
+
+    mock: str
+    client: str
+    targets: tuple[tuple[str, ...], ...]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument(
+        "--write", action="store_true", help=f"write {PAGE.relative_to(ROOT)} instead of printing"
+    )
+    parser.add_argument("--child", metavar="MOCK", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child:
+        print(json.dumps(seen_under(arguments.child)))
+        return 0
+    found = table(run(MOCKS))
+    if arguments.write:
+        page = PAGE.read_text(encoding="utf-8")
+        page = BLOCK.sub(lambda _: f"{START}\n{found}\n{END}", page)
+        unfinished = PAGE.with_suffix(".md.tmp")
+        unfinished.write_text(page, encoding="utf-8")
+        unfinished.replace(PAGE)
+    else:
+        print(found)
+    return 0
+
+
+def table(lines: Iterable[Seen]) -> str:
+    """In markdown."""
+    rows = [HEADER]
+    for seen in lines:
+        targets = sorted({target for each in seen.targets for target in each})
+        shown = ", ".join(f"`{target}`" for target in targets)
+        cells = (seen.mock, seen.client, *map(_told, seen.targets), shown)
+        rows.append("".join(f"| {cell} ".replace("  ", " ") for cell in cells) + "|")
+    return "\n".join(rows)
+
+
+def _told(targets: tuple[str, ...]) -> str:
+    if len(targets) < 2:
+        return "seen" if targets else "not seen"
+    return f"seen {len(targets)} times"
+
+
+def run(names: Iterable[str]) -> list[Seen]:
+    """Call each client under each of these mocks, as far as they are installed here."""
+    present = [name for name in names if installed(name)]
+    with ThreadPoolExecutor(max_workers=2) as children:
+        return [seen for found in children.map(_in_child, present) for seen in found]
+
+
+def installed(name: str) -> list[str]:
+    """The clients of a mock that can be called here, and are known to txprof."""
+    sys.path.insert(0, str(ROOT))
+    from txprof import sensors
+
+    if not all(map(importlib.util.find_spec, MOCKS[name].needs)):
+        return []
+    known = {
+        client.name
+        for client in sensors.clients()
+        if importlib.util.find_spec(client.targets[0].module.partition(".")[0])
+    }
+    return [client for client in MOCKS[name].clients if client.partition(" ")[0] in known]
+
+
+def _in_child(name: str) -> list[Seen]:
+    done = subprocess.run(
+        [sys.executable, __file__, "--child", name],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    if done.returncode:
+        raise RuntimeError(f"{name}:\n{done.stderr}")
+    return [
+        Seen(name, client, tuple(map(tuple, targets)))
+        for client, targets in json.loads(done.stdout).items()
+    ]
+
+
+def seen_under(name: str) -> dict[str, list[list[str]]]:
+    """By client, the targets that are seen in each order. Everything is imported already."""
+    warnings.simplefilter("ignore")  # of the libraries
+    clients = installed(name)
+    for module in (*MOCKS[name].needs, *filter(importlib.util.find_spec, clients)):
+        importlib.import_module(module)
+    return {
+        client: [_forked(functools.partial(called, MOCKS[name], client, order)) for order in ORDERS]
+        for client in clients
+    }
+
+
+def _forked(function: Callable[[], list[str]]) -> list[str]:
+    """What a function returns in a process of its own."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        code = 1
+        try:
+            with os.fdopen(writing, "w", encoding="utf-8") as answers:
+                json.dump(function(), answers)
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+    os.close(writing)
+    with os.fdopen(reading, encoding="utf-8") as answers:
+        answer = answers.read()
+    if os.waitpid(child, 0)[1]:
+        raise RuntimeError("no answer: see above")
+    found: list[str] = json.loads(answer)
+    return found
+
+
+def called(mocked: Mock, client: str, order: str) -> list[str]:
+    """The targets of the calls that are seen of one, in this process."""
+    import txprof
+
+    with contextlib.ExitStack() as stack:
+        if order == ORDERS[0]:
+            with txprof.profile():
+                pass
+        stack.enter_context(mocked.answering())
+        with txprof.profile(on_finding="ignore") as profile:
+            answer = mocked.clients[client]()
+    if answer != "mocked":
+        raise AssertionError(f"not the mock's answer: {answer!r}")
+    return [row.target for row in profile.recorded.external_calls for _ in range(row.count)]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
