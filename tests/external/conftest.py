@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import redis
 from aws_clients import LARGE, OLD, aws_client
+from grpc_server import grpc_server
 from helpers import ApiServer
 from http_clients import CLIENTS, Send
 from servers import KEY, FakeServer, RealServer, mail_server, memcached_server
@@ -60,6 +61,13 @@ def s3_api(api: ApiServer) -> Iterator[Any]:
 def smtp_server() -> Iterator[tuple[str, int]]:
     """The address of a real mail server, which refuses one recipient."""
     with mail_server() as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def grpc_address() -> Iterator[str]:
+    """The address of a real gRPC server."""
+    with grpc_server() as address:
         yield address
 
 

@@ -30,6 +30,7 @@ class Situation(NamedTuple):
 
 
 _FAMILIES: tuple[str, ...] = (
+    "situations_grpc",
     "situations_mail",
     "situations_cache",
     "situations_process",

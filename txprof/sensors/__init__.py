@@ -15,6 +15,7 @@ from txprof.sensors import (
     aws,
     by_name,
     cache,
+    grpc,
     http,
     loading,
     mail,
@@ -29,6 +30,7 @@ from txprof.sensors.placing import Client
 FAMILIES = (
     http,
     aiohttp,
+    grpc,
     aws,
     mail,
     cache,

@@ -44,6 +44,39 @@ def goes_on_in_steps(
     return around(wrapped, lambda: _Steps(instance))(wrapped, instance, args, kwargs)
 
 
+def goes_on_awaited(
+    wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """The same for an `__await__`: the call goes on while somebody waits for its object."""
+    if kept(instance) is None:
+        return wrapped(*args, **kwargs)
+
+    async def run() -> Any:
+        call = _resumed(instance)
+        try:
+            return await _Awaitable(wrapped)
+        except BaseException as error:
+            drop_own_frame(error)
+            raise
+        finally:
+            if call is not None:
+                call.leave()
+
+    return run().__await__()
+
+
+class _Awaitable:
+    """What has this `__await__`."""
+
+    __slots__ = ("_wait",)
+
+    def __init__(self, wait: Any) -> None:
+        self._wait = wait
+
+    def __await__(self) -> Any:
+        return self._wait()
+
+
 class _Steps:
     """A span (`txprof.around`) around each step of reading a stream."""
 
