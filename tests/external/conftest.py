@@ -12,6 +12,7 @@ from aws_clients import LARGE, OLD, aws_client
 from grpc_server import grpc_server
 from helpers import ApiServer
 from http_clients import CLIENTS, Send
+from llm_server import LlmServer, llm_server
 from servers import KEY, FakeServer, RealServer, mail_server, memcached_server
 
 
@@ -69,6 +70,13 @@ def grpc_address() -> Iterator[str]:
     """The address of a real gRPC server."""
     with grpc_server() as address:
         yield address
+
+
+@pytest.fixture(scope="session")
+def llm() -> Iterator[LlmServer]:
+    """A server that answers as language models' do."""
+    with llm_server() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

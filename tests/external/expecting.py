@@ -14,7 +14,10 @@ def returning(expected: Any, call: Call) -> Call:
     """The call, which fails the test if it returns anything else."""
 
     def run(server: Any) -> Any:
-        result = call(server)
+        try:
+            result = call(server)
+        except Exception as error:
+            pytest.fail(f"raised {error!r}, did not return {expected!r}")
         if result != expected:
             pytest.fail(f"returned {result!r}, not {expected!r}")
         return result

@@ -31,6 +31,7 @@ class Situation(NamedTuple):
 
 _FAMILIES: tuple[str, ...] = (
     "situations_grpc",
+    "situations_llm",
     "situations_mail",
     "situations_cache",
     "situations_process",

@@ -17,6 +17,7 @@ from txprof.sensors import (
     cache,
     grpc,
     http,
+    llm,
     loading,
     mail,
     placing,
@@ -28,6 +29,7 @@ from txprof.sensors import (
 from txprof.sensors.placing import Client
 
 FAMILIES = (
+    llm,
     http,
     aiohttp,
     grpc,
