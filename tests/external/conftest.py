@@ -14,6 +14,7 @@ from helpers import ApiServer
 from http_clients import CLIENTS, Send
 from llm_server import LlmServer, llm_server
 from servers import KEY, FakeServer, RealServer, mail_server, memcached_server
+from storage_server import StorageServer, storage_server
 
 
 @pytest.fixture
@@ -76,6 +77,13 @@ def grpc_address() -> Iterator[str]:
 def llm() -> Iterator[LlmServer]:
     """A server that answers as language models' do."""
     with llm_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def storage() -> Iterator[StorageServer]:
+    """A server that answers as object storages do."""
+    with storage_server() as server:
         yield server
 
 

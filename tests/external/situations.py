@@ -32,6 +32,7 @@ class Situation(NamedTuple):
 _FAMILIES: tuple[str, ...] = (
     "situations_grpc",
     "situations_llm",
+    "situations_storage",
     "situations_mail",
     "situations_cache",
     "situations_process",

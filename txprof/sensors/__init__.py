@@ -24,6 +24,7 @@ from txprof.sensors import (
     process,
     sleep,
     sqlalchemy,
+    storage,
     threads,
 )
 from txprof.sensors.placing import Client
@@ -34,6 +35,7 @@ FAMILIES = (
     aiohttp,
     grpc,
     aws,
+    storage,
     mail,
     cache,
     process,

@@ -47,7 +47,7 @@ def _verb(*method: str) -> Wrapper:
         if _is_mocked():
             coroutine = getattr(context, "_coro", None)  # private: both kinds of context have it
             if asyncio.iscoroutine(coroutine):
-                context._coro = awaited(coroutine, describe, session, args, kwargs, _body)
+                context._coro = awaited(coroutine, describe, session, args, kwargs, body)
         return context
 
     return sensor
@@ -62,7 +62,8 @@ _responses: WeakValueDictionary[int, Any] = WeakValueDictionary()
 """By the id of the stream of its body, which has no room for a call."""
 
 
-def _body(response: Any) -> tuple[Any, ...]:
+def body(response: Any) -> tuple[Any, ...]:
+    """The response, which a call goes on in while its body is read."""
     _responses[id(response.content)] = response
     return (response,)
 
@@ -80,7 +81,7 @@ CLIENTS = (
         "http",
         "GET https://example.com/ok",
         (
-            Target("aiohttp.client", "ClientSession._request", watched_coroutine(_request, _body)),
+            Target("aiohttp.client", "ClientSession._request", watched_coroutine(_request, body)),
             Target("aiohttp.client", "ClientSession.request", _verb()),
             *(
                 Target("aiohttp.client", f"ClientSession.{verb}", _verb(verb))
