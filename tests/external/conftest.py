@@ -15,6 +15,7 @@ from http_clients import CLIENTS, Send
 from llm_server import LlmServer, llm_server
 from servers import KEY, FakeServer, RealServer, mail_server, memcached_server
 from storage_server import StorageServer, storage_server
+from websocket_server import websocket_server
 
 
 @pytest.fixture
@@ -85,6 +86,13 @@ def storage() -> Iterator[StorageServer]:
     """A server that answers as object storages do."""
     with storage_server() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def websocket_address() -> Iterator[str]:
+    """The address of a real WebSocket server."""
+    with websocket_server() as address:
+        yield address
 
 
 @pytest.fixture(scope="session")

@@ -33,6 +33,7 @@ _FAMILIES: tuple[str, ...] = (
     "situations_grpc",
     "situations_llm",
     "situations_storage",
+    "situations_websocket",
     "situations_mail",
     "situations_cache",
     "situations_process",

@@ -17,9 +17,14 @@ from typing import Any
 
 import aiohttp.test_utils
 import aiosmtplib
+import anthropic
+import azure.storage.blob.aio
 import boto3
+import google.cloud.storage
+import grpc.aio
 import httpx
 import httpx2
+import openai
 import pymemcache
 import pytest
 import redis.asyncio.cluster
@@ -27,19 +32,35 @@ import redis.cluster
 import requests
 import requests_mock
 import s3transfer.manager
+import websocket
+import websockets.asyncio.client
+import websockets.sync.client
 from helpers import ApiServer, calls_seen
 
 import txprof
 from txprof import sensors
 from txprof.sensors.placing import Target
 
-TARGETS = [target for client in sensors.clients() for target in client.targets]
+LEFT_OUT = ("aiobotocore", "aioboto3")
+"""Clients that the extra `test` is without: tests/external/test_aws_async.py."""
+
+TARGETS = [
+    target
+    for client in sensors.clients()
+    for target in client.targets
+    if client.name not in LEFT_OUT
+]
 IMPORTED = (
     aiohttp.test_utils,
     aiosmtplib,
+    anthropic,
+    azure.storage.blob.aio,
     boto3,
+    google.cloud.storage,
+    grpc.aio,
     httpx,
     httpx2,
+    openai,
     pymemcache,
     redis.asyncio.cluster,
     redis.cluster,
@@ -47,6 +68,9 @@ IMPORTED = (
     requests_mock,
     s3transfer.manager,
     smtplib,
+    websocket,
+    websockets.asyncio.client,
+    websockets.sync.client,
 )
 
 

@@ -26,6 +26,7 @@ from txprof.sensors import (
     sqlalchemy,
     storage,
     threads,
+    websockets,
 )
 from txprof.sensors.placing import Client
 
@@ -33,6 +34,7 @@ FAMILIES = (
     llm,
     http,
     aiohttp,
+    websockets,
     grpc,
     aws,
     storage,

@@ -54,7 +54,7 @@ def goes_on_awaited(
     async def run() -> Any:
         call = _resumed(instance)
         try:
-            return await _Awaitable(wrapped)
+            return await Awaitable(wrapped)
         except BaseException as error:
             drop_own_frame(error)
             raise
@@ -65,7 +65,7 @@ def goes_on_awaited(
     return run().__await__()
 
 
-class _Awaitable:
+class Awaitable:
     """What has this `__await__`."""
 
     __slots__ = ("_wait",)

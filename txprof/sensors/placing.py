@@ -23,6 +23,8 @@ class Target:
     module: str
     attribute: str
     wrapper: Wrapper
+    optional: bool = False
+    """Whether supported versions of the library are without it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +194,7 @@ def _place(target: Target, *, imported: bool = False) -> None:
         else:
             place(owner, name, target.wrapper)
     except Exception as error:  # the library changed: this sensor is blind, the program is well
-        if imported or not half_imported(module):
+        if not target.optional and (imported or not half_imported(module)):
             note_once(f"the sensor {target.module}:{target.attribute}", error)
 
 

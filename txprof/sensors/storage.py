@@ -152,6 +152,16 @@ CLIENTS = (
             Target("google.cloud.storage._http", "Connection.api_request", watched(_google_api)),
             Target("google.cloud.storage.blob", "Blob._do_upload", watched(_google_upload)),
             Target("google.cloud.storage.blob", "Blob._do_download", watched(_google_download)),
+            # In threads of its own, for the attributes of its traces: nobody asked, nobody waits.
+            *(
+                Target(
+                    "google.cloud.storage._bucket_metadata_cache",
+                    f"BucketMetadataCache.{method}",
+                    part_of_a_call,
+                    optional=True,
+                )
+                for method in ("_fetch_background", "_verify_existence_background")
+            ),
         ),
     ),
     Client(
