@@ -28,10 +28,22 @@ A library is watched from the moment it is imported, before or after txprof, and
 you. One logical call is one external call, named by the outermost of these, however many others it
 goes through and however often it retries. Targets carry no user info, query, fragment, header,
 body, address of a person or argument. What none of them knows: `txprof.external_call`,
-`txprof.watch` (docs/getting-started.md).
+`txprof.watch` (docs/getting-started.md), or the setting `sockets`.
+"""
 
+TABLE = """\
 | client | kind | a call, as shown | wrapped |
 |---|---|---|---|"""
+
+SOCKETS = """
+## With `sockets = true`
+
+What clients that are not listed above send over sockets, of Python's own (a driver in C has none).
+An exchange is one call: connecting and what follows, or the first that is sent after an answer,
+until more is sent. Left out are connections of SQLAlchemy's pools (but for an `async_creator` of
+your own), of clients that are listed, and those that were accepted or made before the sensors went
+in. Without the setting nothing of this is wrapped.
+"""
 
 
 def main() -> int:
@@ -54,7 +66,8 @@ def page() -> str:
     sys.path.insert(0, str(ROOT))
     from txprof import sensors
 
-    return "\n".join([PREFACE, *map(row, sensors.clients()), ""])
+    listed = [PREFACE, TABLE, *map(row, sensors.clients())]
+    return "\n".join([*listed, SOCKETS, TABLE, *map(row, sensors.sockets.CLIENTS), ""])
 
 
 def row(client: Client) -> str:

@@ -51,6 +51,8 @@ class Settings:
     """Milliseconds that calls of a kind must take to be a finding: "cache=5"."""
     url_query: bool = False
     """Keep the query of URLs in targets. It often carries keys: off by default."""
+    sockets: bool = False
+    """See what clients that txprof does not know send over sockets, too."""
     disable: tuple[str, ...] = ()
     """Rules that are switched off."""
     severity: tuple[str, ...] = ()

@@ -88,10 +88,6 @@ def found_at(target: Target) -> Any:
     return vars(owner).get(name)
 
 
-def by_name(targets: list[Target]) -> Any:
-    return pytest.mark.parametrize("target", targets, ids=lambda target: target.attribute)
-
-
 @pytest.fixture(autouse=True)
 def taken_out() -> Iterator[None]:
     """Each test begins and ends with no sensor in."""
@@ -108,14 +104,21 @@ def install() -> None:
 # --- in and out ---------------------------------------------------------------------------------
 
 
-@by_name(TARGETS)
-def test_uninstalling_gives_back_the_very_original(target: Target) -> None:
-    original = found_at(target)
+def test_uninstalling_gives_back_the_very_originals() -> None:
+    originals = [found_at(target) for target in TARGETS]
     for _ in range(2):
         install()
-        assert found_at(target) is not original
+        assert [
+            target
+            for target, original in zip(TARGETS, originals, strict=True)
+            if found_at(target) is original
+        ] == []
         txprof.uninstall()
-        assert found_at(target) is original
+        assert [
+            target
+            for target, original in zip(TARGETS, originals, strict=True)
+            if found_at(target) is not original
+        ] == []
 
 
 def test_uninstalling_twice_is_uninstalling_once() -> None:
@@ -126,12 +129,11 @@ def test_uninstalling_twice_is_uninstalling_once() -> None:
     assert vars(requests.Session)["send"] is original
 
 
-@by_name(TARGETS)
-def test_a_second_profile_wraps_nothing_again(target: Target) -> None:
+def test_a_second_profile_wraps_nothing_again() -> None:
     install()
-    wrapped = found_at(target)
+    wrapped = [found_at(target) for target in TARGETS]
     install()
-    assert found_at(target) is wrapped
+    assert all(found_at(target) is wrap for target, wrap in zip(TARGETS, wrapped, strict=True))
 
 
 def test_watching_what_a_sensor_wraps_wraps_it_once(api: ApiServer) -> None:

@@ -23,6 +23,7 @@ from txprof.sensors import (
     placing,
     process,
     sleep,
+    sockets,
     sqlalchemy,
     storage,
     threads,
@@ -58,19 +59,24 @@ for _variable in (
 _lock = threading.Lock()
 
 
-def install() -> None:
-    """Put every sensor in. Cheap when they are in already."""
+def install(*, with_sockets: bool = False) -> None:
+    """Put every sensor in; that of sockets on demand. Cheap when they are in already."""
     if placing.installed():
         placing.place_pending()
-        return
-    with _lock:
-        if placing.installed():
-            return
-        placing.start()
-        sqlalchemy.install()
-        for target in (*_OTHERS, *(target for client in clients() for target in client.targets)):
-            placing.place_when_imported(target)
-        by_name.place(target for client in clients() for target in client.targets)
+    else:
+        with _lock:
+            if not placing.installed():
+                _install()
+    if with_sockets:
+        sockets.install()
+
+
+def _install() -> None:
+    placing.start()
+    sqlalchemy.install()
+    for target in (*_OTHERS, *(target for client in clients() for target in client.targets)):
+        placing.place_when_imported(target)
+    by_name.place(target for client in clients() for target in client.targets)
 
 
 def clients() -> list[Client]:
@@ -83,5 +89,6 @@ def uninstall() -> None:
     with _lock:
         if placing.installed():
             sqlalchemy.uninstall()
+        sockets.uninstall()
         placing.restore_all()  # also what the wraps of others kept in place the last time
         by_name.restore()

@@ -19,7 +19,7 @@ def goes_on(streams: Streams | None = None) -> Wrapper:
     """A wrap of a method in which a call goes on that its object was given by `keep`."""
 
     def sensor(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        call = _resumed(instance)
+        call = resumed(instance)
         try:
             result = wrapped(*args, **kwargs)
         except BaseException as error:
@@ -52,7 +52,7 @@ def goes_on_awaited(
         return wrapped(*args, **kwargs)
 
     async def run() -> Any:
-        call = _resumed(instance)
+        call = resumed(instance)
         try:
             return await Awaitable(wrapped)
         except BaseException as error:
@@ -87,7 +87,7 @@ class _Steps:
         self._call: ExternalCall | None = None
 
     def enter(self) -> None:
-        self._call = _resumed(self._stream)
+        self._call = resumed(self._stream)
 
     def leave(self) -> None:
         if self._call is not None:
@@ -97,7 +97,8 @@ class _Steps:
         pass
 
 
-def _resumed(stream: Any) -> ExternalCall | None:
+def resumed(stream: Any) -> ExternalCall | None:
+    """The call that goes on here, entered; judged anew where it begins to mix."""
     call = kept(stream)
     if call is None or call.entered or is_nested():
         return None

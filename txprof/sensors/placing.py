@@ -126,6 +126,11 @@ def place_when_imported(target: Target) -> None:
         )
 
 
+def withdraw(target: Target) -> None:
+    """Do not wrap it again, nor when it is imported."""
+    _targets.pop(target, None)
+
+
 def place_pending() -> None:
     """Wrap again what is not: half imported in its turn, imported anew, freed by a mock's end."""
     for target in list(_targets):
@@ -185,7 +190,7 @@ def restore_all() -> None:
 
 def _place(target: Target, *, imported: bool = False) -> None:
     module = sys.modules.get(target.module)
-    if not _installed or module is None:
+    if not _installed or module is None or target not in _targets:
         return
     try:
         owner, name = resolve(module, target.attribute)
