@@ -29,8 +29,10 @@ A library is watched from the moment it is imported, before or after txprof, and
 you. One logical call is one external call, named by the outermost of these, however many others it
 goes through and however often it retries. Targets carry no user info, query, fragment, header,
 body, address of a person or argument. What none of them knows: `txprof.external_call`,
-`txprof.watch` (docs/getting-started.md).
+`txprof.watch` (docs/getting-started.md), or the setting `sockets`.
+"""
 
+TABLE = """\
 | client | kind | a call, as shown | wrapped |
 |---|---|---|---|"""
 
@@ -69,6 +71,16 @@ program does not notice."""
 MOCKS = re.compile(r"<!-- mocks: .*?<!-- end of mocks -->", re.DOTALL)
 """What `tools/mocks.py --write` puts there."""
 
+SOCKETS = """
+## With `sockets = true`
+
+What clients that are not listed above send over sockets, of Python's own (a driver in C has none).
+An exchange is one call: connecting and what follows, or the first that is sent after an answer,
+until more is sent. Left out are connections of SQLAlchemy's pools (but for an `async_creator` of
+your own), of clients that are listed, and those that were accepted or made before the sensors went
+in. Without the setting nothing of this is wrapped.
+"""
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -90,8 +102,9 @@ def page() -> str:
     sys.path.insert(0, str(ROOT))
     from txprof import sensors
 
-    table = map(row, sensors.clients())
-    return "\n".join([PREFACE, *table, MOCKED, _mocks(), BESIDE, ""])
+    listed = [PREFACE, TABLE, *map(row, sensors.clients())]
+    listed += [SOCKETS, TABLE, *map(row, sensors.sockets.CLIENTS)]
+    return "\n".join([*listed, MOCKED, _mocks(), BESIDE, ""])
 
 
 def _mocks() -> str:

@@ -58,7 +58,11 @@ def examined(client: Client) -> Examined | None:
             warnings.simplefilter("ignore")
             importlib.import_module(target.module)
     watched = [target for target in targets if placing.is_watched(target)]
-    missing = [f"{one.module}:{one.attribute}" for one in targets if one not in watched]
+    missing = [
+        f"{one.module}:{one.attribute}"
+        for one in targets
+        if one not in watched and not one.optional
+    ]
     return Examined(client, _version(client.name), len(watched), tuple(missing))
 
 

@@ -39,7 +39,7 @@ class Run:
     def __init__(self, name: str, functions: Sequence[FunctionType], settings: Settings) -> None:
         _end_what_is_over()
         callsite.include(settings.application)
-        sensors.install()
+        sensors.install(with_sockets=settings.sockets)
         timer = lines.timer()
         collector = Collector(name, settings, function_rows=timer.rows)
         self.collector = collector

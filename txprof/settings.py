@@ -53,6 +53,8 @@ class Settings:
     """What to keep of the texts of targets, statements and engines: see docs/privacy.md."""
     url_query: bool = False
     """Keep the query of URLs in targets. It often carries keys: off by default."""
+    sockets: bool = False
+    """See what clients that txprof does not know send over sockets, too."""
     disable: tuple[str, ...] = ()
     """Rules that are switched off."""
     severity: tuple[str, ...] = ()

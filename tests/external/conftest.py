@@ -9,9 +9,13 @@ from typing import Any
 import pytest
 import redis
 from aws_clients import LARGE, OLD, aws_client
+from grpc_server import grpc_server
 from helpers import ApiServer
 from http_clients import CLIENTS, Send
+from llm_server import LlmServer, llm_server
 from servers import KEY, FakeServer, RealServer, mail_server, memcached_server
+from storage_server import StorageServer, storage_server
+from websocket_server import websocket_server
 
 
 @pytest.fixture
@@ -60,6 +64,34 @@ def s3_api(api: ApiServer) -> Iterator[Any]:
 def smtp_server() -> Iterator[tuple[str, int]]:
     """The address of a real mail server, which refuses one recipient."""
     with mail_server() as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def grpc_address() -> Iterator[str]:
+    """The address of a real gRPC server."""
+    with grpc_server() as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def llm() -> Iterator[LlmServer]:
+    """A server that answers as language models' do."""
+    with llm_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def storage() -> Iterator[StorageServer]:
+    """A server that answers as object storages do."""
+    with storage_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def websocket_address() -> Iterator[str]:
+    """The address of a real WebSocket server."""
+    with websocket_server() as address:
         yield address
 
 

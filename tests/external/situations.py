@@ -30,6 +30,10 @@ class Situation(NamedTuple):
 
 
 _FAMILIES: tuple[str, ...] = (
+    "situations_grpc",
+    "situations_llm",
+    "situations_storage",
+    "situations_websocket",
     "situations_mail",
     "situations_cache",
     "situations_process",

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import pickle
+import platform
 import smtplib
 import subprocess
 import sys
@@ -137,6 +138,26 @@ def test_a_program_waited_for_in_a_transaction_is_judged_there(engine: Engine) -
             process.communicate(b"\n")  # wait
     assert_flagged(prof, "io-in-transaction", line=line_of("wait"), count=1)
     assert [count for _, _, count in calls_seen(prof)] == [1]
+
+
+def test_the_program_that_python_starts_to_find_out_its_platform_is_no_call(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[list[str]] = []
+
+    def popen(process: Any, command: list[str], *_args: Any, **_options: Any) -> None:
+        started.append(command)
+        raise OSError
+
+    monkeypatch.setattr(platform, "_uname_cache", None)
+    txprof.uninstall()
+    monkeypatch.setattr(subprocess.Popen, "__init__", popen)
+    monkeypatch.setattr(subprocess.Popen, "__del__", lambda _: None)
+    with txprof.profile(on_finding="ignore") as prof, transaction(engine):
+        assert platform.uname().processor == ""
+    assert started == [["uname", "-p"]]
+    assert calls_seen(prof) == []
+    txprof.uninstall()
 
 
 def test_no_argument_of_a_program_is_recorded(engine: Engine) -> None:

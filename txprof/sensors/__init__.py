@@ -16,21 +16,30 @@ from txprof.sensors import (
     by_name,
     cache,
     external,
+    grpc,
     http,
+    llm,
     loading,
     mail,
     placing,
     process,
     sleep,
+    sockets,
     sqlalchemy,
+    storage,
     threads,
+    websockets,
 )
 from txprof.sensors.placing import Client, Target
 
 FAMILIES = (
+    llm,
     http,
     aiohttp,
+    websockets,
+    grpc,
     aws,
+    storage,
     mail,
     cache,
     process,
@@ -52,19 +61,24 @@ for _variable in (
 _lock = threading.Lock()
 
 
-def install() -> None:
-    """Put every sensor in. Cheap when they are in already."""
+def install(*, with_sockets: bool = False) -> None:
+    """Put every sensor in; that of sockets on demand. Cheap when they are in already."""
     if placing.installed():
         placing.place_pending()
-        return
-    with _lock:
-        if placing.installed():
-            return
-        placing.start()
-        sqlalchemy.install()
-        for target in targets():
-            placing.place_when_imported(target)
-        by_name.place(target for client in clients() for target in client.targets)
+    else:
+        with _lock:
+            if not placing.installed():
+                _install()
+    if with_sockets:
+        sockets.install()
+
+
+def _install() -> None:
+    placing.start()
+    sqlalchemy.install()
+    for target in targets():
+        placing.place_when_imported(target)
+    by_name.place(target for client in clients() for target in client.targets)
 
 
 def clients() -> list[Client]:
@@ -83,5 +97,6 @@ def uninstall() -> None:
         if placing.installed():
             sqlalchemy.uninstall()
         external.descriptions.reset()
+        sockets.uninstall()
         placing.restore_all()  # also what the wraps of others kept in place the last time
         by_name.restore()

@@ -7,9 +7,10 @@ import sys
 from typing import Any
 from weakref import WeakValueDictionary
 
+from txprof import collector
 from txprof.around import Wrapper
 from txprof.safety import drop_own_frame, note_once
-from txprof.sensors import http, placing
+from txprof.sensors import http, placing, websockets
 from txprof.sensors.external import Described, awaited, in_process, watched_coroutine
 from txprof.sensors.going_on import goes_on_in_steps
 from txprof.sensors.placing import Client, Target
@@ -51,7 +52,7 @@ def _verb(*method: str) -> Wrapper:
             note_once("the context of a request", error)
         else:
             if asyncio.iscoroutine(coroutine):
-                context._coro = awaited(coroutine, describe, session, args, kwargs, _body)
+                context._coro = awaited(coroutine, describe, session, args, kwargs, body)
         return context
 
     return sensor
@@ -66,7 +67,8 @@ _responses: WeakValueDictionary[int, Any] = WeakValueDictionary()
 """By the id of the stream of its body, which has no room for a call."""
 
 
-def _body(response: Any) -> tuple[Any, ...]:
+def body(response: Any) -> tuple[Any, ...]:
+    """The response, which a call goes on in while its body is read."""
     _responses[id(response.content)] = response
     return (response,)
 
@@ -78,13 +80,18 @@ def _read(wrapped: Any, stream: Any, args: tuple[Any, ...], kwargs: dict[str, An
     return goes_on_in_steps(wrapped, response, args, kwargs)
 
 
+def _connect_here(wrapped: Any, _client: Any, args: tuple[Any, ...], kwargs: Any) -> Any:
+    coroutine = wrapped(*args, **kwargs)
+    return websockets.aiohttp_served_here(coroutine) if collector.active() else coroutine
+
+
 CLIENTS = (
     Client(
         "aiohttp",
         "http",
         "GET https://example.com/ok",
         (
-            Target("aiohttp.client", "ClientSession._request", watched_coroutine(_request, _body)),
+            Target("aiohttp.client", "ClientSession._request", watched_coroutine(_request, body)),
             Target("aiohttp.client", "ClientSession.request", _verb()),
             *(
                 Target("aiohttp.client", f"ClientSession.{verb}", _verb(verb))
@@ -102,8 +109,27 @@ CLIENTS = (
                     "readexactly",
                 )
             ),
+            Target(
+                "aiohttp.client",
+                "ClientSession._ws_connect",
+                watched_coroutine(websockets.aiohttp_connects),
+            ),
+            *(
+                Target(
+                    "aiohttp.client_ws",
+                    f"ClientWebSocketResponse.{method}",
+                    watched_coroutine(websockets.aiohttp_says(verb)),
+                )
+                for method, verb in (
+                    ("send_str", "send"),
+                    ("send_bytes", "send"),
+                    ("receive", "recv"),
+                    ("close", "close"),
+                )
+            ),
             # It goes over a socket, to an application that is served by this very process.
             Target("aiohttp.test_utils", "TestClient._request", in_process),
+            Target("aiohttp.test_utils", "TestClient._ws_connect", _connect_here),
         ),
     ),
 )

@@ -1,4 +1,4 @@
-"""AWS: every botocore operation, and the transfers that boto3 runs in threads of its own."""
+"""AWS: every botocore operation, in threads and in asyncio, and the transfers made of several."""
 
 from __future__ import annotations
 
@@ -6,7 +6,14 @@ from typing import Any
 
 from txprof import collector
 from txprof.safety import drop_own_frame
-from txprof.sensors.external import Describe, Described, ExternalCall, watched
+from txprof.sensors import aiohttp
+from txprof.sensors.external import (
+    Describe,
+    Described,
+    ExternalCall,
+    watched,
+    watched_coroutine,
+)
 from txprof.sensors.going_on import goes_on
 from txprof.sensors.http import http_call
 from txprof.sensors.placing import Client, Target, only_where
@@ -54,6 +61,20 @@ def _bodies(result: Any) -> list[Any]:
     return [value._raw_stream for value in result.values() if hasattr(value, "_raw_stream")]
 
 
+def _bodies_async(result: Any) -> list[Any]:
+    """The same of aiobotocore, whose bodies hold a response of aiohttp's, or of httpx's, or are
+    around it.
+    """
+    found: list[Any] = []
+    for value in result.values():
+        response = getattr(value, "_raw_stream", None) or getattr(value, "__wrapped__", None)
+        if hasattr(response, "content") and hasattr(response, "release"):
+            found += aiohttp.body(response)
+        elif hasattr(response, "aiter_raw"):
+            found.append(response)
+    return found
+
+
 # s3transfer does the requests of upload_file and its like in threads of its own, while the caller
 # waits for a future. One transfer is one call: judged when it is submitted, before anything goes
 # out, and gone on with where somebody waits for it. What its threads send is part of it.
@@ -64,6 +85,17 @@ def _transfer(name: str, position: int) -> Describe:
         bucket = args[position] if len(args) > position else kwargs["bucket"]
         described = operation("s3", name, {"Bucket": bucket})
         return described._replace(host=_host(manager.client.meta.endpoint_url))
+
+    return describe
+
+
+def _transfer_async(name: str, position: int) -> Describe:
+    def describe(client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Described:
+        if client is None:  # called as the function that it is
+            client, *args = args  # type: ignore[assignment]
+        bucket = args[position] if len(args) > position else kwargs["Bucket"]
+        described = operation("s3", name, {"Bucket": bucket})
+        return described._replace(host=_host(client.meta.endpoint_url))
 
     return describe
 
@@ -114,6 +146,34 @@ CLIENTS = (
             ),
             Target("s3transfer.futures", "TransferCoordinator.result", goes_on()),
             Target("s3transfer.tasks", "Task.__call__", _in_transfer_thread),
+        ),
+    ),
+    Client(
+        "aiobotocore",
+        "storage, queue, mail, rpc",
+        "s3.PutObject product-images",
+        (
+            Target(
+                "aiobotocore.client",
+                "AioBaseClient._make_api_call",
+                watched_coroutine(_api_call, _bodies_async),
+            ),
+        ),
+    ),
+    Client(
+        "aioboto3",
+        "storage",
+        "s3.PutObject product-images",
+        tuple(
+            # Clients made from now on get these as their methods.
+            Target("aioboto3.s3.inject", method, watched_coroutine(_transfer_async(name, position)))
+            for method, name, position in (
+                ("upload_file", "PutObject", 1),  # the bucket's position among the arguments
+                ("upload_fileobj", "PutObject", 1),
+                ("download_file", "GetObject", 0),
+                ("download_fileobj", "GetObject", 0),
+                ("copy", "CopyObject", 1),
+            )
         ),
     ),
 )

@@ -21,7 +21,7 @@ def goes_on(streams: Streams | None = None) -> Wrapper:
 
     @only_where(kept)
     def sensor(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        call = _resumed(instance)
+        call = resumed(instance)
         try:
             result = wrapped(*args, **kwargs)
         except BaseException as error:
@@ -47,6 +47,39 @@ def goes_on_in_steps(
     return around(wrapped, lambda: _Steps(instance))(wrapped, instance, args, kwargs)
 
 
+def goes_on_awaited(
+    wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """The same for an `__await__`: the call goes on while somebody waits for its object."""
+    if kept(instance) is None:
+        return wrapped(*args, **kwargs)
+
+    async def run() -> Any:
+        call = resumed(instance)
+        try:
+            return await Awaitable(wrapped)
+        except BaseException as error:
+            drop_own_frame(error)
+            raise
+        finally:
+            if call is not None:
+                call.leave()
+
+    return run().__await__()
+
+
+class Awaitable:
+    """What has this `__await__`."""
+
+    __slots__ = ("_wait",)
+
+    def __init__(self, wait: Any) -> None:
+        self._wait = wait
+
+    def __await__(self) -> Any:
+        return self._wait()
+
+
 class _Steps:
     """A span (`txprof.around`) around each step of reading a stream."""
 
@@ -57,7 +90,7 @@ class _Steps:
         self._call: ExternalCall | None = None
 
     def enter(self) -> None:
-        self._call = _resumed(self._stream)
+        self._call = resumed(self._stream)
 
     def leave(self) -> None:
         if self._call is not None:
@@ -67,7 +100,8 @@ class _Steps:
         pass
 
 
-def _resumed(stream: Any) -> ExternalCall | None:
+def resumed(stream: Any) -> ExternalCall | None:
+    """The call that goes on here, entered; judged anew where it begins to mix."""
     call = kept(stream)
     if call is None or call.entered or is_nested():
         return None

@@ -75,13 +75,18 @@ def _requests_mock(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Des
 
 def _httpx_send(client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Described | None:
     request = args[0] if args else kwargs["request"]
+    return httpx_call(client, request.method, request.url)
+
+
+def httpx_call(client: Any, method: str, url: Any) -> Described | None:
+    """What a client of httpx asks for; None if that is in this process."""
     try:
-        transport = client._transport_for_url(request.url)  # private: respects mounts
+        transport = client._transport_for_url(url)  # private: respects mounts
     except Exception:
         transport = getattr(client, "_transport", None)
     if _is_in_process(transport):
         return None
-    return http_call(request.method, str(request.url))
+    return http_call(method, str(url))
 
 
 def _urllib3_request(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Described | None:

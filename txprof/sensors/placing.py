@@ -25,6 +25,8 @@ class Target:
     module: str
     attribute: str
     wrapper: Wrapper
+    optional: bool = False
+    """Whether supported versions of the library are without it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +201,11 @@ def place_when_imported(target: Target) -> None:
         )
 
 
+def withdraw(target: Target) -> None:
+    """Do not wrap it again, nor when it is imported."""
+    _targets.pop(target, None)
+
+
 def place_pending() -> None:
     """Wrap again what is not: half imported in its turn, imported anew, freed by a mock's end."""
     for target in list(_targets):
@@ -266,7 +273,7 @@ def restore_all() -> None:
 
 def _place(target: Target, *, imported: bool = False) -> None:
     module = sys.modules.get(target.module)
-    if not _installed or module is None:
+    if not _installed or module is None or target not in _targets:
         return
     try:
         owner, name = resolve(module, target.attribute)
@@ -275,7 +282,7 @@ def _place(target: Target, *, imported: bool = False) -> None:
         else:
             place(owner, name, target.wrapper, beneath=True)
     except Exception as error:  # the library changed: this sensor is blind, the program is well
-        if imported or not half_imported(module):
+        if not target.optional and (imported or not half_imported(module)):
             note_once(f"the sensor {target.module}:{target.attribute}", error)
 
 

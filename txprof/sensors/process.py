@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from typing import Any
 
+from txprof import callsite
 from txprof.sensors.external import Described, ExternalCall, keep, watched, watched_coroutine
 from txprof.sensors.going_on import goes_on, goes_on_in_steps
 from txprof.sensors.placing import Client, Target
@@ -31,7 +33,21 @@ def _line(command: Any) -> Described:
     return _named(words[0] if words else "")
 
 
-def _popen(_process: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Described:
+def _asked_by_python() -> bool:
+    """Whether `platform` asks what it runs on, once: many a library has it find that out."""
+    frame = sys._getframe(1)
+    while not callsite.is_application(frame.f_code.co_filename):
+        if frame.f_globals.get("__name__") == "platform":
+            return True
+        if frame.f_back is None:
+            break
+        frame = frame.f_back
+    return False
+
+
+def _popen(_process: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Described | None:
+    if _asked_by_python():
+        return None
     command = args[0] if args else kwargs["args"]
     shell = args[8] if len(args) > 8 else kwargs.get("shell")
     executable = args[2] if len(args) > 2 else kwargs.get("executable")
