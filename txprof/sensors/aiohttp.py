@@ -7,6 +7,7 @@ import sys
 from typing import Any
 from weakref import WeakValueDictionary
 
+from txprof import collector
 from txprof.around import Wrapper
 from txprof.safety import drop_own_frame
 from txprof.sensors import http, placing
@@ -38,6 +39,7 @@ def _verb(*method: str) -> Wrapper:
     def describe(session: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Described | None:
         return _request(session, (*method, *args), kwargs)
 
+    @placing.only_where(collector.watches)
     def sensor(wrapped: Any, session: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         try:
             context = wrapped(*args, **kwargs)
