@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from txprof import callsite, collector, context, policy
 from txprof.context import Hold
@@ -29,13 +29,9 @@ News = tuple[collector.Collector, Key, CallRow]
 """A collector that is to be told of a finding, and the call behind it."""
 
 
-class Judged(NamedTuple):
-    """The rows that a call counts in, one a watcher; the findings to tell of; the rows for which
-    the server is to be asked who waits."""
-
-    rows: list[CallRow]
-    news: list[News]
-    due: list[CallRow]
+Judged = tuple[list[CallRow], list[News], list[CallRow]]
+"""The rows that a call counts in, one a watcher; the findings to tell of; the rows for which the
+server is to be asked who waits."""
 
 
 def judged(described: Described, *, late: bool, took: float = 0.0) -> Judged:
@@ -69,14 +65,18 @@ def judged(described: Described, *, late: bool, took: float = 0.0) -> Judged:
             due += rows[-1:] if asks else []
     except Exception as error:
         note_once("the judgement of an external call", error)
-    return Judged(rows, news, due)
+    return rows, news, due
 
 
 def minimum(kind: str, above: float) -> float | None:
     """The next number of seconds at which a call of this kind is to be judged again."""
-    settings = [one.settings for one in collector.active() if one.settings.min_ms]
-    wanted = [minima(one.min_ms).get(kind, 0.0) for one in settings]
-    return min((least for least in wanted if least > above), default=None)
+    found: float | None = None
+    for watcher in collector.active():
+        if watcher.settings.min_ms:
+            least = minima(watcher.settings.min_ms).get(kind, 0.0)
+            if least > above and (found is None or least < found):
+                found = least
+    return found
 
 
 def _is_news(key: Key, watcher: collector.Collector) -> bool:
@@ -94,11 +94,11 @@ class Case:
 
     row: CallRow
     """With nothing counted; never changed."""
-    rule: str | None
+    rule: str | None = None
     """That it breaks."""
-    site: Site | None
+    site: Site | None = None
     """The line that mixes."""
-    commented: str | None
+    commented: str | None = None
     """Why a comment there lets it be."""
     kept: tuple[object, ...] = ()
     """What the case is known by the id of."""
@@ -125,20 +125,21 @@ def _case(described: Described, *, late: bool) -> Case:
         start = _starts[described.kind] = Start()
     place = here(start)
     transaction = None if hold is None else hold.transaction
+    key: tuple[object, ...]
     if hold is None:
-        key: tuple[object, ...] = (*described, place)
-        kept: tuple[object, ...] = ()
+        key = (described, place)
     elif transaction is None:
-        key = (*described, place, hold.engine, id(hold.path))
-        kept = (hold.path,)
-    elif len(transaction.locking) <= _LOCKING:
-        kept = (hold.path, transaction.path, *transaction.locking.values())
-        key = (*described, place, hold.engine, *map(id, kept), *transaction.locking)
+        key = (described, place, hold.engine, id(hold.path))
     else:
-        return _case_of(described, hold, place.path)
+        locking = transaction.locking
+        key = (described, place, hold.engine, id(hold.path), id(transaction.path))
+        if len(locking) > _LOCKING:
+            return _case_of(described, hold, place.path)
+        if locking:
+            key += (*locking, *map(id, locking.values()))
     case = _cases.get(key)
     if case is None:
-        case = replace(_case_of(described, hold, place.path), kept=kept)
+        case = _case_of(described, hold, place.path)
         if len(_cases) >= _CASES:
             _cases.clear()
         _cases[key] = case
@@ -147,10 +148,10 @@ def _case(described: Described, *, late: bool) -> Case:
 
 def _case_of(described: Described, hold: Hold | None, path: callsite.Path) -> Case:
     if hold is None:
-        row = CallRow(_sites(path), described.kind, described.target, "free")
-        return Case(row, None, None, None)
+        return Case(CallRow(_sites(path), described.kind, described.target, "free"))
     transaction = hold.transaction
     opened = hold.path if transaction is None else transaction.path
+    locking = {} if transaction is None else transaction.locking
     row = CallRow(
         _sites(path),
         described.kind,
@@ -159,13 +160,14 @@ def _case_of(described: Described, hold: Hold | None, path: callsite.Path) -> Ca
         engine=hold.engine,
         opened=_sites(opened),
         hold=_sites(hold.path),
-        locks=() if transaction is None else taken(transaction.locking.items(), transaction.path),
+        locks=taken(locking.items(), opened),
     )
     site = external_io.site_of(row)
     openers = [frame.line for frame in row.opened if frame[::2] == site[::2]]
     row.block = enclosing_with(site.file, site.line, openers[0]) if openers else None
     rule = external_io.rule_of(row)
-    return Case(row, rule, site, None if rule is None else policy.commented(rule, row))
+    commented = None if rule is None else policy.commented(rule, row)
+    return Case(row, rule, site, commented, (hold.path, opened, *locking.values()))
 
 
 def _sites(path: callsite.Path) -> CallPath:
