@@ -9,7 +9,7 @@ distinct sites and not with events, and nothing is locked on the way.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Hashable, Iterable
 from contextvars import ContextVar
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -38,12 +38,16 @@ if TYPE_CHECKING:
 Row = TypeVar("Row", BurstRow, IdleRow, TransactionRow, CallRow, CheckoutRow, PoolRow)
 
 
+_CASES = 1_024
+
+
 class _Part:
     """One thread's aggregates."""
 
     __slots__ = (
         "bursts",
         "calls",
+        "cases",
         "checkouts",
         "idle",
         "limit",
@@ -59,6 +63,8 @@ class _Part:
         self.idle: dict[tuple[Any, ...], IdleRow] = {}
         self.transactions: dict[tuple[Any, ...], TransactionRow] = {}
         self.calls: dict[tuple[Any, ...], CallRow] = {}
+        self.cases: dict[tuple[Hashable, str | None], CallRow] = {}
+        """The rows of `calls`, by what is quicker to compare than a call path."""
         self.pools: dict[str, PoolRow] = {}
         self.checkouts: dict[tuple[Any, ...], CheckoutRow] = {}
 
@@ -171,20 +177,30 @@ class Collector:
 
     # Events.
 
-    def call(self, row: CallRow) -> CallRow:
-        """An external call starts: the row that its time goes to, counted."""
-        rows = self._parts.mine().calls
-        key = row.key()
-        mine = rows.get(key)
-        if mine is None:
-            if len(rows) >= self.settings.max_rows:
-                row.target = OTHERS
-                row.path = row.path[:1]
-                row.opened = row.hold = ()
-                key = row.key()
-            mine = rows.setdefault(key, row)
+    def call(self, case: Hashable, row: CallRow, allowed: str | None) -> CallRow:
+        """An external call starts: the row that its time goes to, counted.
+
+        `row` is what calls of this case are, and `allowed` why this one is no finding.
+        """
+        part = self._parts.mine()
+        try:
+            mine = part.cases[case, allowed]
+        except KeyError:
+            if len(part.cases) >= _CASES:
+                part.cases.clear()
+            mine = part.cases[case, allowed] = self._row(part, replace(row, allowed=allowed))
         mine.count += 1
         return mine
+
+    def _row(self, part: _Part, row: CallRow) -> CallRow:
+        rows = part.calls
+        key = row.key()
+        if key not in rows and len(rows) >= self.settings.max_rows:
+            row.target = OTHERS
+            row.path = row.path[:1]
+            row.opened = row.hold = ()
+            key = row.key()
+        return rows.setdefault(key, row)
 
     def pool(self, engine: str) -> PoolRow:
         """This thread's row for a pool."""

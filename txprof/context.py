@@ -274,17 +274,25 @@ def open_here(*, late: bool = False) -> tuple[Hold, ...]:
     holds = holds_here.get()
     if not holds:
         return holds
-    found = tuple(
-        hold for hold in holds if hold.is_open and (hold.is_here() or hold.waits_here(late=late))
-    )
-    if not found and not any(hold.is_open for hold in holds):
+    # A generator would take longer than what it asks.
+    found = []
+    any_open = False
+    for hold in holds:
+        if hold.is_open:
+            any_open = True
+            if hold.is_here() or hold.waits_here(late=late):
+                found.append(hold)
+    if not any_open:
         holds_here.set(())
-    return found
+    return tuple(found)
 
 
 def undecided_here() -> bool:
     """Whether a hold was inherited whose owner does not wait for us, or not yet."""
-    return any(hold.is_open and not hold.is_here() for hold in holds_here.get())
+    for hold in holds_here.get():  # noqa: SIM110  (any() takes twice as long)
+        if hold.is_open and not hold.is_here():
+            return True
+    return False
 
 
 def deciding(holds: tuple[Hold, ...]) -> Hold | None:

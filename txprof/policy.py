@@ -39,10 +39,12 @@ def allowed_here(rule: str) -> str | None:
 
 
 def allowed(rule: str, row: CallRow, host: str | None, settings: Settings) -> str | None:
-    """Why this call is no finding: an `allow` block, the settings, or a comment on its line."""
-    reason = allowed_here(rule) or _allowed_by_configuration(rule, row, host, settings)
-    if reason is not None:
-        return reason
+    """Why this call is no finding: an `allow` block, or the settings."""
+    return allowed_here(rule) or _allowed_by_configuration(rule, row, host, settings)
+
+
+def commented(rule: str, row: CallRow) -> str | None:
+    """Why a comment lets it be, on its line or on one further in."""
     mixing = external_io.site_of(row)
     for site in row.path:
         reason = comments.reason(rule, site.file, site.line)
@@ -56,6 +58,8 @@ def allowed(rule: str, row: CallRow, host: str | None, settings: Settings) -> st
 def _allowed_by_configuration(
     rule: str, row: CallRow, host: str | None, settings: Settings
 ) -> str | None:
+    if not (settings.allow_kinds or settings.allow_hosts or predicates):
+        return None
     if _named(settings.deny_kinds, rule, row.kind) or _host_named(settings.deny_hosts, rule, host):
         return None
     if _named(settings.allow_kinds, rule, row.kind):

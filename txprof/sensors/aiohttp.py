@@ -39,6 +39,7 @@ def _verb(*method: str) -> Wrapper:
     def describe(session: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Described | None:
         return _request(session, (*method, *args), kwargs)
 
+    @placing.only_where(collector.watches)
     def sensor(wrapped: Any, session: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         try:
             context = wrapped(*args, **kwargs)

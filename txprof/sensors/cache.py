@@ -5,6 +5,7 @@ A pipeline goes out as one call, when it is executed; queueing a command in it i
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from txprof.sensors.external import Describe, Described, watched, watched_coroutine
@@ -15,7 +16,14 @@ def _named(server: str, command: Any, host: str | None) -> Described:
     """redis GET"""
     if isinstance(command, bytes | bytearray):
         command = command.decode("ascii", "replace")
-    name = next(iter(str(command).split()), "")  # "GET some-key" is a way to say it
+    words = str(command).split(None, 1)  # "GET some-key" is a way to say it
+    return _described(server, words[0] if words else "", host)
+
+
+@functools.lru_cache(maxsize=1_024)
+def _described(server: str, name: str, host: str | None) -> Described:
+    if server == "redis":
+        name = name.upper()
     return Described("cache", f"{server} {name}".rstrip(), host)
 
 
@@ -23,12 +31,7 @@ def _named(server: str, command: Any, host: str | None) -> Described:
 
 
 def _command(client: Any, args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Described:
-    return _redis(args[0], _host(client))
-
-
-def _redis(command: Any, host: str | None) -> Described:
-    described = _named("redis", command, host)
-    return described._replace(target=f"redis {described.target.removeprefix('redis ').upper()}")
+    return _named("redis", args[0], _host(client))
 
 
 def _host(client: Any) -> str | None:

@@ -9,9 +9,10 @@ from contextvars import ContextVar
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol
 
-from txprof import callsite, collector, context
+from txprof import collector, context
 from txprof.clock import clock
 from txprof.context import Hold
+from txprof.places import Start, here
 from txprof.safety import note_once
 from txprof.sensors import exemplars, inspecting
 
@@ -65,6 +66,8 @@ class Pool:
         self.asking: set[Checkout] = set()
 
 
+_CHECKOUT = Start()
+
 collected: deque[Hold] = deque()
 """Holds that the garbage collector ended, of which nobody was told yet."""
 
@@ -114,7 +117,8 @@ def opened(dbapi_connection: Any, record: Any, pool: Any, frame: FrameType | Non
     known = pools.get(pool)
     if known is None:  # a pool that is used without an engine
         known = pools.setdefault(pool, Pool(type(pool).__name__))
-    hold = context.open_hold(known.engine, callsite.path(frame), known)
+    path = () if frame is None else here(_CHECKOUT).path
+    hold = context.open_hold(known.engine, path, known)
     hold.connection = _number(record)
     checkout = under_way.get()
     if checkout is not None:

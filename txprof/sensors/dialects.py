@@ -14,12 +14,12 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from txprof import callsite, collector, context, policy
+from txprof import collector, context, policy
 from txprof.clock import clock
 from txprof.collector import entries_here
 from txprof.context import Hold, holds_here
 from txprof.model import State
-from txprof.places import here
+from txprof.places import Start, here
 from txprof.rules.queries import N_PLUS_ONE, WRITE_LOOP
 from txprof.safety import drop_own_frame, note_once
 from txprof.sensors import exemplars
@@ -33,6 +33,8 @@ from txprof.sql import Effect, text, texts
 _LOCKING_TEXTS = 64
 """Distinct writing statements a transaction remembers, to name the tables it locks."""
 
+_BEGIN, _BEGIN_TEXT, _LOCK = Start(), Start(), Start()
+
 _CONTROL = frozenset({Effect.BEGIN, Effect.COMMIT, Effect.ROLLBACK})
 
 _wrapped: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -45,7 +47,7 @@ def _began(dialect: Any, fairy: Any, frame: FrameType) -> None:
         if hold is not None:
             hold.autocommit = is_autocommit(dialect, fairy.dbapi_connection)
             if not hold.autocommit:
-                hold.begin(callsite.path(frame))
+                hold.begin(here(_BEGIN).path)
     except Exception as error:
         note_once("the BEGIN sensor", error)
 
@@ -285,11 +287,11 @@ def _apply(what: Effect, hold: Hold, statement: str, since: float, *, failed: bo
         return
     elif what is Effect.BEGIN or (hold.transaction is None and not hold.autocommit):
         # The second: after a COMMIT sent as text the driver begins anew by itself.
-        hold.begin(callsite.path(sys._getframe(3)))
+        hold.begin(here(_BEGIN_TEXT).path)
     if what is Effect.MAY_LOCK and hold.transaction is not None:
         locking = hold.transaction.locking
         if len(locking) < _LOCKING_TEXTS and statement not in locking:
-            locking[statement] = callsite.path(sys._getframe(3))
+            locking[statement] = here(_LOCK).path
 
 
 _WRAPS: dict[str, Callable[[Any, Any], Any]] = {

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 import sys
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from txprof import callsite, collector, context, policy
-from txprof.model import CallPath, Site, State
+from txprof.context import Hold
+from txprof.model import CallPath, Site
+from txprof.places import Start, here
 from txprof.recorded import CallRow
 from txprof.rules import external_io
 from txprof.safety import note_once
@@ -27,13 +29,9 @@ News = tuple[collector.Collector, Key, CallRow]
 """A collector that is to be told of a finding, and the call behind it."""
 
 
-class Judged(NamedTuple):
-    """The rows that a call counts in, one a watcher; the findings to tell of; the rows for which
-    the server is to be asked who waits."""
-
-    rows: list[CallRow]
-    news: list[News]
-    due: list[CallRow]
+Judged = tuple[list[CallRow], list[News], list[CallRow]]
+"""The rows that a call counts in, one a watcher; the findings to tell of; the rows for which the
+server is to be asked who waits."""
 
 
 def judged(described: Described, *, late: bool, took: float = 0.0) -> Judged:
@@ -45,34 +43,42 @@ def judged(described: Described, *, late: bool, took: float = 0.0) -> Judged:
     news: list[News] = []
     due: list[CallRow] = []
     try:
+        case = _case(described, late=late)
+        row, rule, site = case.row, case.rule, case.site
         for watcher in collector.active():
-            row, site = _row(described, late=late)
             asks = False
-            rule = external_io.rule_of(row)
-            reason = rule and policy.allowed(rule, row, described.host, watcher.settings)
-            row.target = watcher.redact("target", row.target)
+            allowed = None
+            target = watcher.redact("target", row.target)
+            own = row if target == row.target else replace(row, target=target)
             if rule is not None and site is not None:
-                row.allowed = reason
-                least = minima(watcher.settings.min_ms).get(row.kind, 0.0)
-                if row.allowed is None and took < least:
-                    row.allowed = f"shorter than {least * 1e3:g} ms"
-                key = (rule, site, row.kind, row.target)
-                news_here = _is_news(key, watcher) and not _is_told(described.follows, watcher)
-                if row.allowed is None and news_here:
-                    news.append((watcher, key, row))
-                if row.allowed is None and rule == external_io.IN_TRANSACTION:
-                    asks = is_due(watcher, key)
-            rows.append(watcher.call(row))
+                allowed = policy.allowed(rule, row, described.host, watcher.settings)
+                if allowed is None:
+                    allowed = case.commented
+                if watcher.settings.min_ms:
+                    least = minima(watcher.settings.min_ms).get(row.kind, 0.0)
+                    if allowed is None and took < least:
+                        allowed = f"shorter than {least * 1e3:g} ms"
+                if allowed is None:
+                    key = (rule, site, row.kind, target)
+                    if _is_news(key, watcher) and not _is_told(described.follows, watcher):
+                        news.append((watcher, key, own))
+                    asks = rule == external_io.IN_TRANSACTION and is_due(watcher, key)
+            rows.append(watcher.call(case, own, allowed))
             due += rows[-1:] if asks else []
     except Exception as error:
         note_once("the judgement of an external call", error)
-    return Judged(rows, news, due)
+    return rows, news, due
 
 
 def minimum(kind: str, above: float) -> float | None:
     """The next number of seconds at which a call of this kind is to be judged again."""
-    wanted = [minima(one.settings.min_ms).get(kind, 0.0) for one in collector.active()]
-    return min((least for least in wanted if least > above), default=None)
+    found: float | None = None
+    for watcher in collector.active():
+        if watcher.settings.min_ms:
+            least = minima(watcher.settings.min_ms).get(kind, 0.0)
+            if least > above and (found is None or least < found):
+                found = least
+    return found
 
 
 def _is_told(earlier: ExternalCall | None, watcher: collector.Collector) -> bool:
@@ -90,51 +96,91 @@ def _is_news(key: Key, watcher: collector.Collector) -> bool:
     return action == "raise" or (action != "ignore" and key not in watcher.reported)
 
 
-def _row(described: Described, *, late: bool) -> tuple[CallRow, Site | None]:
+# Programs call from the same lines again, with the same things open: what that tells is found out
+# once for each case (benchmarks/calls.py).
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Case:
+    """What calls to one target from one place are while one thing is open: equal only to itself."""
+
+    row: CallRow
+    """With nothing counted; never changed."""
+    rule: str | None = None
+    """That it breaks."""
+    site: Site | None = None
+    """The line that mixes."""
+    commented: str | None = None
+    """Why a comment there lets it be."""
+    kept: tuple[object, ...] = ()
+    """What the case is known by the id of."""
+
+
+_CASES = 1_024
+_LOCKING = 8
+"""With more statements that lock rows a case is not looked for again: asking would cost more."""
+
+_cases: dict[tuple[object, ...], Case] = {}
+_starts: dict[str, Start] = {}
+"""By kind: calls of one kind come through the same libraries."""
+
+
+def _case(described: Described, *, late: bool) -> Case:
     """What happens here, and the line that mixes if one does."""
     hold = context.deciding(context.open_here(late=late))
-    path = context.call_path(sys._getframe(1), hold)
+    if hold is not None and not hold.is_here():
+        return _case_of(described, hold, context.call_path(sys._getframe(1), hold))
+    start = _starts.get(described.kind)
+    if start is None:
+        if len(_starts) >= _CASES:
+            _starts.clear()
+        start = _starts[described.kind] = Start()
+    place = here(start)
+    transaction = None if hold is None else hold.transaction
+    key: tuple[object, ...]
     if hold is None:
-        return CallRow(_sites(path), described.kind, described.target, "free"), None
+        key = (described, place)
+    elif transaction is None:
+        key = (described, place, hold.engine, id(hold.path))
+    else:
+        locking = transaction.locking
+        key = (described, place, hold.engine, id(hold.path), id(transaction.path))
+        if len(locking) > _LOCKING:
+            return _case_of(described, hold, place.path)
+        if locking:
+            key += (*locking, *map(id, locking.values()))
+    case = _cases.get(key)
+    if case is None:
+        case = _case_of(described, hold, place.path)
+        if len(_cases) >= _CASES:
+            _cases.clear()
+        _cases[key] = case
+    return case
+
+
+def _case_of(described: Described, hold: Hold | None, path: callsite.Path) -> Case:
+    if hold is None:
+        return Case(CallRow(_sites(path), described.kind, described.target, "free"))
     transaction = hold.transaction
-    state: State = "held" if transaction is None else "transaction"
-    place = _place(path, hold.path if transaction is None else transaction.path)
+    opened = hold.path if transaction is None else transaction.path
+    locking = {} if transaction is None else transaction.locking
     row = CallRow(
-        place.path,
+        _sites(path),
         described.kind,
         described.target,
-        state,
+        "held" if transaction is None else "transaction",
         engine=hold.engine,
-        opened=place.opened,
+        opened=_sites(opened),
         hold=_sites(hold.path),
-        locks=() if transaction is None else taken(transaction.locking.items(), transaction.path),
-        block=place.block,
+        locks=taken(locking.items(), opened),
     )
-    return row, place.site
-
-
-# Programs call from the same lines again: what these tell is found out once for each of them
-# (benchmarks/external_calls.py).
-
-
-class _Place(NamedTuple):
-    """Where a call mixes: its path, the opener's, the line, the `with` statement to leave."""
-
-    path: CallPath
-    opened: CallPath
-    site: Site
-    block: str | None
-
-
-@functools.lru_cache(maxsize=4_096)
-def _place(path: callsite.Path, opened: callsite.Path) -> _Place:
-    row = CallRow(_sites(path), "", "", "free", opened=_sites(opened))
     site = external_io.site_of(row)
     openers = [frame.line for frame in row.opened if frame[::2] == site[::2]]
-    block = enclosing_with(site.file, site.line, openers[0]) if openers else None
-    return _Place(row.path, row.opened, site, block)
+    row.block = enclosing_with(site.file, site.line, openers[0]) if openers else None
+    rule = external_io.rule_of(row)
+    commented = None if rule is None else policy.commented(rule, row)
+    return Case(row, rule, site, commented, (hold.path, opened, *locking.values()))
 
 
-@functools.lru_cache(maxsize=4_096)
 def _sites(path: callsite.Path) -> CallPath:
     return tuple(Site(*frame) for frame in path)

@@ -81,16 +81,28 @@ def _method(original: Any, wrapper: Wrapper, wanted: Wanted) -> Any:
     return method
 
 
+def _is_stepped(original: Any) -> bool:
+    """Whether it is a generator function of either kind, which only its code tells."""
+    return inspect.isgeneratorfunction(original) or inspect.isasyncgenfunction(original)
+
+
 def _is_plain_method(original: Any) -> bool:
-    if type(original) is not FunctionType:
+    if type(original) is not FunctionType or _is_stepped(original):
         return False
-    if inspect.iscoroutinefunction(original):
-        return sys.version_info >= (3, 12)  # before, only their code tells what they are
-    return not (inspect.isgeneratorfunction(original) or inspect.isasyncgenfunction(original))
+    # Before 3.12 only their code tells what coroutine functions are.
+    return sys.version_info >= (3, 12) or not inspect.iscoroutinefunction(original)
 
 
 _methods: dict[int, Any] = {}
 """By the id of a Sensor: what it binds. It is faster to find here than on the proxy that it is."""
+
+_stepped: dict[int, Wanted] = {}
+"""By the id of a Sensor of a generator function: where it does not bind the function itself."""
+
+
+def _forget(sensor: Any) -> None:
+    _methods.pop(id(sensor), None)
+    _stepped.pop(id(sensor), None)
 
 
 class BoundSensor(wrapt.BoundFunctionWrapper):  # type: ignore[misc, type-arg, unused-ignore]
@@ -121,11 +133,13 @@ class Sensor(wrapt.FunctionWrapper):  # type: ignore[misc, type-arg, unused-igno
     def __init__(self, wrapped: Any, wrapper: Wrapper, owner: Any, *, inherited: bool) -> None:
         wanted: Wanted | None = getattr(wrapper, _WANTED, None)
         enabled: Any = None
-        _methods.pop(id(self), None)  # of one that was there before
+        _forget(self)  # one that was there before
         if wanted is not None and not isinstance(owner, type):
             enabled = functools.partial(wanted, None)
         elif wanted is not None and _is_plain_method(wrapped):
             _methods[id(self)] = _method(wrapped, wrapper, wanted)
+        elif wanted is not None and _is_stepped(wrapped):
+            _stepped[id(self)] = wanted
         super().__init__(wrapped, wrapper, enabled=enabled)
         self._self_inherited = inherited
 
@@ -135,7 +149,10 @@ class Sensor(wrapt.FunctionWrapper):  # type: ignore[misc, type-arg, unused-igno
         try:
             return MethodType(_methods[id(self)], instance)
         except KeyError:
-            return super().__get__(instance, owner)
+            wanted = _stepped.get(id(self))
+        if wanted is not None and not wanted(instance):
+            return MethodType(self.__wrapped__, instance)
+        return super().__get__(instance, owner)
 
     def __copy__(self) -> Any:
         return self
@@ -163,7 +180,7 @@ class Placed(NamedTuple):
         sensor = _sensor(found if above is None else above.__wrapped__)
         if sensor is None:
             return False
-        _methods.pop(id(sensor), None)  # who still has it binds as wrapt does
+        _forget(sensor)  # who still has it binds as wrapt does
         if above is not None:
             above.__wrapped__ = sensor.__wrapped__
         elif sensor._self_inherited:
