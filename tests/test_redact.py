@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import ApiServer, assert_flagged, calls_seen, findings_of
+from helpers import ApiServer, FakeClock, assert_flagged, calls_seen, findings_of
 from sqlalchemy import Engine, create_engine, text
 
 import txprof
+from txprof.clock import clock
 from txprof.redaction import HIDDEN, KINDS
 from txprof.settings import Settings, current
 
@@ -39,13 +40,15 @@ def numbers(kind: str, text: str) -> str:
     return text.rpartition("/")[2]
 
 
-def order(engine: Engine, number: int, times: int = 1) -> None:
+def order(
+    engine: Engine, number: int, times: int = 1, wait: Callable[[], None] = lambda: None
+) -> None:
     with engine.begin() as connection:
         for _ in range(times):
             connection.execute(text(QUERY))
         connection.execute(text("UPDATE product SET name = 'Jane Doe' WHERE id = 1"))
         with txprof.external_call("rpc", f"orders/{number}"):
-            pass
+            wait()
 
 
 def told(prof: txprof.Profile, folder: Path) -> str:
@@ -57,11 +60,16 @@ def told(prof: txprof.Profile, folder: Path) -> str:
 
 
 def test_what_it_leaves_is_what_is_told_everywhere(
-    engine: Engine, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    engine: Engine,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    fake = FakeClock()
+    monkeypatch.setattr(clock, "now", fake.now)
     folder = str(engine.url.database).rpartition("/")[0]
     with txprof.profile(redact=numbers, idle_ms=0, long_transaction_ms=0) as prof:
-        order(engine, 41, times=6)
+        order(engine, 41, times=6, wait=lambda: fake.tick(1.0))
     said = told(prof, tmp_path) + caplog.text
     assert "orders/##" in said
     assert "name = '?'" in said

@@ -114,7 +114,7 @@ def _in_child(name: str) -> list[Seen]:
         check=False,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     if done.returncode:
         raise RuntimeError(f"{name}:\n{done.stderr}")

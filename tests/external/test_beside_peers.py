@@ -38,7 +38,7 @@ def seen(request: pytest.FixtureRequest, api: ApiServer) -> Seen:
         check=False,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     found: Seen = json.loads(done.stdout.splitlines()[-1])
