@@ -129,6 +129,28 @@ def test_a_transfer_of_a_bucket_object_is_one_finding(
     assert calls_seen(prof) == [("storage", "s3.PutObject images", 1)]
 
 
+def test_each_method_of_an_object_is_one_call(engine: Engine, moto: str, s3: Any) -> None:
+    resource = boto3.resource(
+        "s3", "us-east-1", endpoint_url=moto, aws_access_key_id="a", aws_secret_access_key="b"
+    )
+    old, new = resource.Object("images", "old"), resource.Object("images", "new")
+    with txprof.profile() as prof, transaction(engine):
+        new.put(Body=b"a")
+        assert new.get()["Body"].read() == b"a"
+        new.upload_fileobj(io.BytesIO(LARGE))
+        old.download_fileobj(io.BytesIO())
+    resource.meta.client.close()
+    found = findings_of(prof, "io-in-transaction")  # one a line
+    assert sorted(finding.details["target"] for finding in found) == [
+        *["s3.GetObject images"] * 2,
+        *["s3.PutObject images"] * 2,
+    ]
+    assert calls_seen(prof) == [
+        ("storage", "s3.GetObject images", 2),
+        ("storage", "s3.PutObject images", 2),
+    ]
+
+
 # --- transfer managers --------------------------------------------------------------------------
 
 SUBMITTED: dict[str, tuple[str, Callable[[Any], Any]]] = {

@@ -512,3 +512,40 @@ def test_an_alias_of_httpx_does_not_count_twice() -> None:
         print(json.dumps([[row.target, row.count] for row in prof.recorded.external_calls]))
     """)
     assert seen == [["GET http://127.0.0.1:1/ok", 1]]
+
+
+def test_clients_of_many_modules_are_watched_when_they_are_imported_under_a_profile() -> None:
+    # One process for all of them: half of its time goes into the imports.
+    seen = run("""
+        import contextlib, json, warnings, txprof
+        with txprof.profile(on_finding="ignore") as prof, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what they warn of when they are imported
+            import azure.storage.blob, google.cloud.storage, grpc, openai, websocket
+            import google.auth.credentials, websockets.sync.client
+            at = "http://127.0.0.1:1"
+            with contextlib.suppress(Exception):
+                azure.storage.blob.BlobClient(at + "/shop", "images", "a", retry_total=0).exists()
+            client = google.cloud.storage.Client(
+                "shop", google.auth.credentials.AnonymousCredentials(),
+                client_options={"api_endpoint": at},
+            )
+            with contextlib.suppress(Exception):
+                client.get_bucket("images", retry=None)
+            with grpc.insecure_channel("127.0.0.1:1") as channel:
+                with contextlib.suppress(grpc.RpcError):
+                    channel.unary_unary("/shop.Prices/Echo")(b"")
+            with contextlib.suppress(openai.APIConnectionError):
+                openai.OpenAI(api_key="k", base_url=at, max_retries=0).models.list()
+            for connect in websocket.create_connection, websockets.sync.client.connect:
+                with contextlib.suppress(OSError):
+                    connect("ws://127.0.0.1:1/feed")
+        calls = [[row.target, row.count] for row in prof.recorded.external_calls]
+        print(json.dumps(sorted(calls)))
+    """)
+    assert seen == [
+        ["GET http://127.0.0.1:1/models", 1],
+        ["azure HEAD images", 1],
+        ["connect ws://127.0.0.1:1/feed", 2],
+        ["gcs GET images", 1],
+        ["grpc /shop.Prices/Echo", 1],
+    ]

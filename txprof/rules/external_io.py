@@ -104,6 +104,8 @@ def shown(row: CallRow) -> str:
         return f"HTTP {method} {url.partition('://')[2] or url}"
     if row.kind == "storage" and row.target.startswith("s3."):
         return f"S3 {row.target.removeprefix('s3.')}"
+    if row.target.startswith(f"{row.kind} "):
+        return row.target  # subprocess git, socket ldap.example.com:389
     return f"{row.kind} {row.target}"
 
 
