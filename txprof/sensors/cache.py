@@ -23,7 +23,7 @@ def _named(server: str, command: Any, host: str | None) -> Described:
 
 
 def _command(client: Any, args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Described:
-    return _redis(args[0], _host(client))
+    return _redis(args[0], redis_host(client))
 
 
 def _redis(command: Any, host: str | None) -> Described:
@@ -31,7 +31,8 @@ def _redis(command: Any, host: str | None) -> Described:
     return described._replace(target=f"redis {described.target.removeprefix('redis ').upper()}")
 
 
-def _host(client: Any) -> str | None:
+def redis_host(client: Any) -> str | None:
+    """The server of a client of redis, as far as it is known before it connects."""
     # A cluster has none of its own; a Sentinel's pool learns its own when it connects.
     options = getattr(getattr(client, "connection_pool", None), "connection_kwargs", {})
     return f"{options['host']}:{options.get('port', 6379)}" if options.get("host") else None
@@ -43,7 +44,7 @@ def _pipeline(pipeline: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) ->
     if not commands and not getattr(pipeline, "watching", False):
         return None
     plural = "s" * (commands != 1)
-    return Described("cache", f"redis pipeline ({commands} command{plural})", _host(pipeline))
+    return Described("cache", f"redis pipeline ({commands} command{plural})", redis_host(pipeline))
 
 
 # --- memcached ----------------------------------------------------------------------------------
