@@ -22,18 +22,19 @@ import httpx
 import httpx2
 import pymemcache
 import pytest
+import queue_clients
 import redis.asyncio.cluster
 import redis.cluster
 import requests
 import requests_mock
 import s3transfer.manager
 from helpers import ApiServer, calls_seen
+from servers import installed_targets
 
 import txprof
-from txprof import sensors
 from txprof.sensors.placing import Target
 
-TARGETS = [target for client in sensors.clients() for target in client.targets]
+TARGETS = installed_targets()
 IMPORTED = (
     aiohttp.test_utils,
     aiosmtplib,
@@ -41,6 +42,7 @@ IMPORTED = (
     httpx,
     httpx2,
     pymemcache,
+    queue_clients,
     redis.asyncio.cluster,
     redis.cluster,
     requests,
@@ -64,10 +66,6 @@ def found_at(target: Target) -> Any:
     return vars(owner).get(name)
 
 
-def by_name(targets: list[Target]) -> Any:
-    return pytest.mark.parametrize("target", targets, ids=lambda target: target.attribute)
-
-
 @pytest.fixture(autouse=True)
 def taken_out() -> Iterator[None]:
     """Each test begins and ends with no sensor in."""
@@ -84,14 +82,18 @@ def install() -> None:
 # --- in and out ---------------------------------------------------------------------------------
 
 
-@by_name(TARGETS)
-def test_uninstalling_gives_back_the_very_original(target: Target) -> None:
-    original = found_at(target)
+def found() -> dict[str, Any]:
+    """What is in the place of each target."""
+    return {f"{target.module}:{target.attribute}": found_at(target) for target in TARGETS}
+
+
+def test_uninstalling_gives_back_the_very_originals() -> None:
+    originals = found()
     for _ in range(2):
         install()
-        assert found_at(target) is not original
+        assert [name for name, wrapped in found().items() if wrapped is originals[name]] == []
         txprof.uninstall()
-        assert found_at(target) is original
+        assert [name for name, there in found().items() if there is not originals[name]] == []
 
 
 def test_uninstalling_twice_is_uninstalling_once() -> None:
@@ -102,12 +104,11 @@ def test_uninstalling_twice_is_uninstalling_once() -> None:
     assert vars(requests.Session)["send"] is original
 
 
-@by_name(TARGETS)
-def test_a_second_profile_wraps_nothing_again(target: Target) -> None:
+def test_a_second_profile_wraps_nothing_again() -> None:
     install()
-    wrapped = found_at(target)
+    wrapped = found()
     install()
-    assert found_at(target) is wrapped
+    assert [name for name, there in found().items() if there is not wrapped[name]] == []
 
 
 def test_watching_what_a_sensor_wraps_wraps_it_once(api: ApiServer) -> None:
@@ -310,7 +311,9 @@ CALLS = {
                     aws_access_key_id="a", aws_secret_access_key="b",
                     config=botocore.config.Config(retries={"total_max_attempts": 1}),
                 ).list_objects_v2(Bucket="images")""",
+    "celery": """celery.Celery(broker="memory://").send_task("app.tasks.notify")""",
 }
+SHOWN = {"boto3": "s3.ListObjectsV2 images", "celery": "celery app.tasks.notify"}
 
 
 @pytest.mark.parametrize("when", ["before txprof", "after txprof", "under a profile"])
@@ -332,8 +335,7 @@ def test_a_library_is_watched_whenever_it_is_imported(library: str, when: str) -
                 {CALLS[library]}
         print(json.dumps([[row.target, row.count] for row in prof.recorded.external_calls]))
     """)
-    one = "s3.ListObjectsV2 images" if library == "boto3" else "GET http://127.0.0.1:1/ok"
-    assert seen == [[one, 1]]
+    assert seen == [[SHOWN.get(library, "GET http://127.0.0.1:1/ok"), 1]]
 
 
 def test_nothing_is_imported_for_the_user() -> None:

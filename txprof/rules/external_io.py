@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
@@ -21,6 +22,9 @@ _MILD = ("cache", "sleep")
 
 _MESSAGES = ("queue", "mail")
 """Kinds whose receiver may act before the rows are there, or though they never will be."""
+
+_CONNECTS = re.compile(r".*:\d+")
+"""What a message's connection alone is called: "smtp mail.example.com:25"."""
 
 NOWHERE = Site("<unknown>", 0, "<unknown>")
 
@@ -58,7 +62,7 @@ def finding_of(rule: str, site: Site, rows: Sequence[CallRow]) -> Finding:
         message = f"{shown(worst)} inside the transaction{since}"
         if locks:
             message += f"; {stays_locked(locks, max(row.longest for row in rows))}"
-            if worst.kind in _MESSAGES:
+            if worst.kind in _MESSAGES and not _CONNECTS.fullmatch(worst.target):
                 message += ", and the message leaves before the commit"
         message += others_wait(inspected)
     else:

@@ -7,19 +7,23 @@ nothing was open is judged again where somebody waits for it with a transaction.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from txprof import collector, context
 from txprof.around import Wrapper, around
-from txprof.safety import drop_own_frame
+from txprof.safety import drop_own_frame, note_once
 from txprof.sensors.external import ExternalCall, Streams, begin, is_nested, keep, keep_all, kept
 
 
-def goes_on(streams: Streams | None = None) -> Wrapper:
-    """A wrap of a method in which a call goes on that its object was given by `keep`."""
+def goes_on(streams: Streams | None = None, of: Callable[[Any], Any] | None = None) -> Wrapper:
+    """A wrap of a method in which a call goes on that its object was given by `keep`.
+
+    `of`: where an object that takes no attribute has one that does, and was given it.
+    """
 
     def sensor(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        call = _resumed(instance)
+        call = _resumed(instance if of is None else _part(of, instance))
         try:
             result = wrapped(*args, **kwargs)
         except BaseException as error:
@@ -62,6 +66,14 @@ class _Steps:
 
     def end(self, *, failed: bool) -> None:
         pass
+
+
+def _part(of: Callable[[Any], Any], instance: Any) -> Any:
+    try:
+        return of(instance)
+    except Exception as error:  # another version of the library
+        note_once(f"the part by {of.__qualname__}", error)
+        return None
 
 
 def _resumed(stream: Any) -> ExternalCall | None:
