@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-import importlib.util
 import itertools
 from collections.abc import Callable
 from typing import Any
 
 import dramatiq
 import fakeredis
+import pytest
 import redis
 import rq
 import rq.group
@@ -181,7 +181,7 @@ _RQ = (
 
 def _arq(send: Callable[[Any], Any]) -> Call:
     def call(url: Any) -> Any:
-        from arq import ArqRedis
+        arq = pytest.importorskip("arq", reason="arq, which holds redis below 6, is not installed")
 
         async def run() -> Any:
             pool = (
@@ -189,7 +189,7 @@ def _arq(send: Callable[[Any], Any]) -> Call:
                 if url
                 else fakeredis.FakeAsyncRedis().connection_pool
             )
-            async with ArqRedis(connection_pool=pool, default_queue_name=QUEUE) as client:
+            async with arq.ArqRedis(connection_pool=pool, default_queue_name=QUEUE) as client:
                 try:
                     return await send(client)
                 finally:
@@ -359,7 +359,7 @@ SITUATIONS = [
     for client, situations in (
         ("dramatiq", _DRAMATIQ),
         ("rq", _RQ),
-        ("arq", _ARQ if importlib.util.find_spec("arq") else ()),
+        ("arq", _ARQ),
         ("huey", _HUEY),
         ("taskiq", _TASKIQ),
     )

@@ -96,6 +96,8 @@ def _hint(rule: str, row: CallRow) -> str:
     leave = f"leave the `{row.block}` block" if row.block else None
     if rule == IN_TRANSACTION:
         leave = leave or "commit or roll back"
+        if row.kind in _MESSAGES:
+            return f"write, {leave}, then send; or write down in it what is to be sent (an outbox)"
         return f"read what you need, {leave}, call, then open a new one to write"
     leave = leave or "close the session or connection"
     return f"read what you need, {leave} so that the pool has its connection back, then call"
