@@ -31,7 +31,8 @@ def test_it_lists_each_library_with_its_version_and_tries_a_call(
     (found,) = [line for line in out if line.startswith("httpx ")]
     assert found.split()[1:6] == [httpx.__version__, "http", "4", "of", "4"]
     assert out[-1] == "a call in a transaction, to try it: seen"
-    assert not [line for line in out if line.startswith("not recognised")]
+    (compiled,) = [line for line in out if line.startswith("not recognised")]
+    assert compiled.startswith("not recognised: confluent_kafka:Producer.produce, ")
 
 
 def test_every_client_is_in_it(capsys: pytest.CaptureFixture[str]) -> None:
@@ -65,6 +66,37 @@ def test_what_a_library_has_no_more_is_named_and_an_error(
     (named,) = [line for line in out if line.startswith("not recognised")]
     assert "changed_client:Client.send" in named
     assert "0 of 1" in next(line for line in out if line.startswith("changed_client"))
+
+
+def test_what_cannot_be_wrapped_is_named_and_no_error(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = sensors.clients()[0]
+    client = Client(
+        "stand_in", "queue", "stand_in orders", real.targets[:1], ("stand_in:Producer",)
+    )
+    monkeypatch.setattr(sensors, "clients", lambda: [client])
+    assert main(["doctor"]) == 0
+    (named,) = [line for line in lines(capsys) if line.startswith("not recognised")]
+    assert named.startswith("not recognised: stand_in:Producer of stand_in ")
+
+
+def test_what_needs_another_library_that_is_missing_is_no_error(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = tmp_path / "stand_in_library"
+    folder.mkdir()
+    (folder / "__init__.py").touch()
+    (folder / "extra.py").write_text("import no_such_library\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    sensors.install()
+    target = Target("stand_in_library.extra", "send", sensors.clients()[0].targets[0].wrapper)
+    client = Client("stand_in", "queue", "stand_in orders", (target,))
+    monkeypatch.setattr(sensors, "clients", lambda: [client])
+    assert main(["doctor"]) == 0
+    out = lines(capsys)
+    assert not [line for line in out if line.startswith("not recognised")]
+    assert "0 of 0" in next(line for line in out if line.startswith("stand_in"))
 
 
 def test_a_library_that_is_not_installed_is_no_error(

@@ -112,6 +112,10 @@ def test_a_message_from_a_transaction_that_writes_leaves_before_the_commit(
     finding = assert_flagged(prof, "io-in-transaction", line=line_of("send"))
     assert "the message leaves before the commit" in finding.message
     assert "product" in finding.message
+    assert finding.hint.startswith("write, leave the `with ")
+    assert finding.hint.endswith(
+        "block, then send; or write down in it what is to be sent (an outbox)"
+    )
 
 
 @pytest.mark.parametrize("kind", ["queue", "http"])

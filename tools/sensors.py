@@ -116,6 +116,8 @@ def _mocks() -> str:
 def row(client: Client) -> str:
     """One client's line of the table."""
     wrapped = ", ".join(f"`{name}`" for name in names(client.targets))
+    if client.unseen:
+        wrapped += f"; not {', '.join(f'`{name}`' for name in client.unseen)}, which are compiled"
     return f"| {client.name} | {client.kind} | `{client.shown}` | {wrapped} |"
 
 

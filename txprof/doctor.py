@@ -27,7 +27,7 @@ class Examined(NamedTuple):
 
 
 def examine() -> int:
-    """Print what was found; 0 if all that is installed is seen, else 1."""
+    """Print what was found; 0 if all is seen that can be of what is installed, else 1."""
     found = [examined(client) for client in sensors.clients()]
     installed = [one for one in found if one is not None]
     print(f"txprof {txprof.__version__}, {_python()}, SQLAlchemy {_version('sqlalchemy')}\n")
@@ -41,6 +41,10 @@ def examine() -> int:
             healthy = False
             print(f"\nnot recognised: {name} of {one.client.name} {one.version}")
             print("Calls through it are not seen: mark them (txprof.external_call, txprof.watch).")
+        if one.client.unseen:
+            compiled = ", ".join(one.client.unseen)
+            print(f"\nnot recognised: {compiled} of {one.client.name} {one.version}: compiled")
+            print("Calls through it are not seen: mark them (txprof.external_call).")
     seen = sample_is_seen()
     print(f"\na call in a transaction, to try it: {'seen' if seen else 'NOT SEEN'}")
     return 0 if healthy and seen else 1
@@ -48,15 +52,11 @@ def examine() -> int:
 
 def examined(client: Client) -> Examined | None:
     """Import an installed client and look at what of it is watched; None if it is not installed."""
-    targets = [target for target in client.targets if _is_installed(target)]
+    targets = [target for target in client.targets if is_installed(target)]
     if not targets:
         return None
     sensors.install()
-    for target in targets:
-        # What a library prints or warns of when it is imported is not the doctor's to tell.
-        with warnings.catch_warnings(), contextlib.suppress(Exception):
-            warnings.simplefilter("ignore")
-            importlib.import_module(target.module)
+    targets = [target for target in targets if _has_what_it_needs(target)]
     watched = [target for target in targets if placing.is_watched(target)]
     missing = [
         f"{one.module}:{one.attribute}"
@@ -84,11 +84,26 @@ def sample_is_seen() -> bool:
     return any(finding.rule == "io-in-transaction" for finding in profile.findings)
 
 
-def _is_installed(target: Target) -> bool:
+def is_installed(target: Target) -> bool:
+    """Whether the library of a target is there, imported or not."""
+    library = target.module.partition(".")[0]
     try:
-        return importlib.util.find_spec(target.module.partition(".")[0]) is not None
+        return importlib.util.find_spec(library) is not None
     except (ImportError, ValueError):  # a module that is no package, a stand-in without a spec
-        return target.module in sys.modules
+        return library in sys.modules
+
+
+def _has_what_it_needs(target: Target) -> bool:
+    """Import it; False if another library is missing for that, as one of an extra may be."""
+    # What a library prints or warns of when it is imported is not the doctor's to tell.
+    with warnings.catch_warnings(), contextlib.suppress(Exception):
+        warnings.simplefilter("ignore")
+        try:
+            importlib.import_module(target.module)
+        except ModuleNotFoundError as error:
+            library = target.module.partition(".")[0]
+            return (error.name or library).partition(".")[0] == library
+    return True
 
 
 def _version(name: str) -> str:

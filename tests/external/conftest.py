@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import logging
+import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +17,7 @@ from grpc_server import grpc_server
 from helpers import ApiServer
 from http_clients import CLIENTS, Send
 from llm_server import LlmServer, llm_server
+from queue_clients import QUEUE, kafka_server
 from servers import KEY, FakeServer, RealServer, mail_server, memcached_server
 from storage_server import StorageServer, storage_server
 from websocket_server import websocket_server
@@ -113,12 +118,83 @@ def real_redis() -> Iterator[RealServer]:
     """The Redis of this machine, if it runs one."""
     server = RealServer()
     try:
-        server.client().ping()
+        with server.client() as client:
+            client.ping()
     except redis.ConnectionError:
         pytest.skip("no Redis at 127.0.0.1:6379")
     yield server
     with server.client() as client:
         client.delete(KEY)
+
+
+@pytest.fixture
+def redis_queue(real_redis: RealServer) -> Iterator[str]:
+    """The URL of the Redis of this machine; what queues put there goes when the test ends."""
+    yield "redis://127.0.0.1:6379/0"
+    with real_redis.client() as client:
+        for key in client.scan_iter(f"*{QUEUE}*", count=1000):
+            client.delete(key)
+        client.srem("rq:queues", f"rq:queue:{QUEUE}")
+
+
+def port_of(name: str, port: int) -> str:
+    """The address of a service of this machine, if it runs it."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=10).close()
+    except OSError:
+        pytest.skip(f"no {name} at 127.0.0.1:{port}")
+    return f"127.0.0.1:{port}"
+
+
+@contextmanager
+def left_open() -> Iterator[None]:
+    """What clients leave open within is closed at its end, and not in another test."""
+    logging.disable()  # a record that was captured keeps what its traceback led to
+    gc.freeze()  # what was there before need not be looked at
+    yield
+    gc.collect()
+    gc.unfreeze()
+    logging.disable(logging.NOTSET)
+
+
+@pytest.fixture
+def rabbitmq() -> str:
+    """The address of the RabbitMQ of this machine."""
+    return port_of("RabbitMQ", 5672)
+
+
+@pytest.fixture
+def nats() -> str:
+    """The address of the NATS of this machine."""
+    return port_of("NATS", 4222)
+
+
+@pytest.fixture
+def mqtt() -> Iterator[str]:
+    """The address of the MQTT broker of this machine."""
+    with left_open():
+        yield port_of("MQTT broker", 1883)
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[str]:
+    """The address of librdkafka's own stand-in for a cluster."""
+    with kafka_server() as address:
+        yield address
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """The address of a server that accepts connections and says nothing."""
+    with left_open(), socket.create_server(("127.0.0.1", 0), backlog=128) as server:
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.fixture
+def nowhere() -> Iterator[str]:
+    """An address where nobody listens."""
+    with left_open():
+        yield "127.0.0.1:1"
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ class Situation(NamedTuple):
     """One thing that a program does with a client, and what is seen of it.
 
     `server` names the fixture whose value `call` and `seen` are given: an address, a client.
+    `comes_to` is what the call returns, or the class of the exception that it raises.
     """
 
     client: str
@@ -24,6 +25,7 @@ class Situation(NamedTuple):
     server: str
     call: Callable[[Any], Any]
     seen: Callable[[Any], Seen]
+    comes_to: Any = ...
 
     def __str__(self) -> str:
         return f"{self.client} {self.name}"
@@ -34,6 +36,11 @@ _FAMILIES: tuple[str, ...] = (
     "situations_llm",
     "situations_storage",
     "situations_websocket",
+    "situations_celery",
+    "situations_queues",
+    "situations_amqp",
+    "situations_brokers",
+    "situations_kafka",
     "situations_mail",
     "situations_cache",
     "situations_process",

@@ -11,6 +11,9 @@ import redis.asyncio
 from pymemcache.client.base import Client, PooledClient
 from pymemcache.client.hash import HashClient
 from pymemcache.client.retrying import RetryingClient
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from servers import KEY
 from situations import Situation
 
@@ -71,12 +74,14 @@ async def _async_watching_pipeline(client: Any) -> Any:
 
 
 def _refused(_server: Any) -> Any:
-    return redis.Redis(port=_NOWHERE, host="127.0.0.1", socket_timeout=10).get("secret")
+    with redis.Redis(host="127.0.0.1", port=_NOWHERE, retry=Retry(NoBackoff(), 0)) as client:
+        return client.get("secret")
 
 
 def _async_refused(_server: Any) -> Any:
     async def run() -> Any:
-        async with redis.asyncio.Redis(host="127.0.0.1", port=_NOWHERE) as client:
+        retry = AsyncRetry(NoBackoff(), 0)
+        async with redis.asyncio.Redis(host="127.0.0.1", port=_NOWHERE, retry=retry) as client:
             return await client.get("secret")
 
     return asyncio.run(run())

@@ -15,21 +15,17 @@ import requests
 import urllib3
 from helpers import ApiServer, assert_clean, assert_flagged, calls_seen, line_of
 from http_clients import Send, outcome, transaction
+from servers import installed_targets
 from sqlalchemy import Engine
 
 import txprof
-from txprof import policy, sensors
+from txprof import policy
 from txprof.rules import external_io
 from txprof.sensors import aws, external, http
 
 pytestmark = pytest.mark.breaks_a_sensor
 
-TARGETS = [
-    target
-    for client in sensors.clients()
-    for target in client.targets
-    if target.module in sys.modules
-]
+TARGETS = installed_targets()
 CLASSES = sorted({(target.module, target.attribute.partition(".")[0]) for target in TARGETS})
 
 

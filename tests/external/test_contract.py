@@ -17,8 +17,17 @@ from sqlalchemy import Engine
 
 import txprof
 
+LEFT_OPEN = pytest.mark.filterwarnings("ignore::ResourceWarning")
+"""Many clients leave a socket open when they give up, some always."""
 
-@pytest.fixture(params=SITUATIONS, ids=str)
+
+@pytest.fixture(
+    params=[
+        pytest.param(each, marks=LEFT_OPEN if each.server in ("nowhere", "silent", "mqtt") else ())
+        for each in SITUATIONS
+    ],
+    ids=str,
+)
 def situation(request: pytest.FixtureRequest) -> Situation:
     found: Situation = request.param
     return found
@@ -34,12 +43,25 @@ def each(profile: txprof.Profile) -> Seen:
     return [(kind, target) for kind, target, count in calls_seen(profile) for _ in range(count)]
 
 
+def assert_comes_to(expected: Any, outcome: Any) -> None:
+    """A call that fails for another reason would fail with txprof too, and prove nothing."""
+    if expected is ...:
+        return
+    how, what = outcome
+    if isinstance(expected, type) and issubclass(expected, BaseException):
+        assert how == "raised", outcome
+        assert issubclass(what[0][0], expected), outcome
+    else:
+        assert (how, what) == ("returned", expected), outcome
+
+
 def test_a_call_in_a_transaction_is_seen_and_returns_and_raises_what_it_does_without_txprof(
     engine: Engine, situation: Situation, server: Any, tmp_path: Path
 ) -> None:
     call = functools.partial(situation.call, server)
     txprof.uninstall()
     without = outcome(call)
+    assert_comes_to(situation.comes_to, without)
     with txprof.profile(on_finding="ignore") as prof, transaction(engine):
         watched = outcome(call)  # call
     assert watched == without

@@ -27,6 +27,7 @@ import httpx2
 import openai
 import pymemcache
 import pytest
+import queue_clients
 import redis.asyncio.cluster
 import redis.cluster
 import requests
@@ -37,20 +38,12 @@ import websockets.asyncio.client
 import websockets.sync.client
 import wrapt
 from helpers import ApiServer, calls_seen
+from servers import installed_targets
 
 import txprof
-from txprof import sensors
 from txprof.sensors.placing import Target
 
-LEFT_OUT = ("aiobotocore", "aioboto3")
-"""Clients that the extra `test` is without: tests/external/test_aws_async.py."""
-
-TARGETS = [
-    target
-    for client in sensors.clients()
-    for target in client.targets
-    if client.name not in LEFT_OUT
-]
+TARGETS = installed_targets()
 IMPORTED = (
     aiohttp.test_utils,
     aiosmtplib,
@@ -63,6 +56,7 @@ IMPORTED = (
     httpx2,
     openai,
     pymemcache,
+    queue_clients,
     redis.asyncio.cluster,
     redis.cluster,
     requests,
@@ -105,21 +99,18 @@ def install() -> None:
 # --- in and out ---------------------------------------------------------------------------------
 
 
+def found() -> dict[str, Any]:
+    """What is in the place of each target."""
+    return {f"{target.module}:{target.attribute}": found_at(target) for target in TARGETS}
+
+
 def test_uninstalling_gives_back_the_very_originals() -> None:
-    originals = [found_at(target) for target in TARGETS]
+    originals = found()
     for _ in range(2):
         install()
-        assert [
-            target
-            for target, original in zip(TARGETS, originals, strict=True)
-            if found_at(target) is original
-        ] == []
+        assert [name for name, wrapped in found().items() if wrapped is originals[name]] == []
         txprof.uninstall()
-        assert [
-            target
-            for target, original in zip(TARGETS, originals, strict=True)
-            if found_at(target) is not original
-        ] == []
+        assert [name for name, there in found().items() if there is not originals[name]] == []
 
 
 def test_uninstalling_twice_is_uninstalling_once() -> None:
@@ -132,9 +123,9 @@ def test_uninstalling_twice_is_uninstalling_once() -> None:
 
 def test_a_second_profile_wraps_nothing_again() -> None:
     install()
-    wrapped = [found_at(target) for target in TARGETS]
+    wrapped = found()
     install()
-    assert all(found_at(target) is wrap for target, wrap in zip(TARGETS, wrapped, strict=True))
+    assert [name for name, there in found().items() if there is not wrapped[name]] == []
 
 
 def test_watching_what_a_sensor_wraps_wraps_it_once(api: ApiServer) -> None:
@@ -411,7 +402,9 @@ CALLS = {
                     aws_access_key_id="a", aws_secret_access_key="b",
                     config=botocore.config.Config(retries={"total_max_attempts": 1}),
                 ).list_objects_v2(Bucket="images")""",
+    "celery": """celery.Celery(broker="memory://").send_task("app.tasks.notify")""",
 }
+SHOWN = {"boto3": "s3.ListObjectsV2 images", "celery": "celery app.tasks.notify"}
 
 
 @pytest.mark.parametrize("when", ["before txprof", "after txprof", "under a profile"])
@@ -433,8 +426,7 @@ def test_a_library_is_watched_whenever_it_is_imported(library: str, when: str) -
                 {CALLS[library]}
         print(json.dumps([[row.target, row.count] for row in prof.recorded.external_calls]))
     """)
-    one = "s3.ListObjectsV2 images" if library == "boto3" else "GET http://127.0.0.1:1/ok"
-    assert seen == [[one, 1]]
+    assert seen == [[SHOWN.get(library, "GET http://127.0.0.1:1/ok"), 1]]
 
 
 def test_nothing_is_imported_for_the_user() -> None:

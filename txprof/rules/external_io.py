@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
@@ -21,6 +22,9 @@ _MILD = ("cache", "sleep")
 
 _MESSAGES = ("queue", "mail")
 """Kinds whose receiver may act before the rows are there, or though they never will be."""
+
+_CONNECTS = re.compile(r".*:\d+")
+"""What a message's connection alone is called: "smtp mail.example.com:25"."""
 
 NOWHERE = Site("<unknown>", 0, "<unknown>")
 
@@ -58,7 +62,7 @@ def finding_of(rule: str, site: Site, rows: Sequence[CallRow]) -> Finding:
         message = f"{shown(worst)} inside the transaction{since}"
         if locks:
             message += f"; {stays_locked(locks, max(row.longest for row in rows))}"
-            if worst.kind in _MESSAGES:
+            if worst.kind in _MESSAGES and not _CONNECTS.fullmatch(worst.target):
                 message += ", and the message leaves before the commit"
         message += others_wait(inspected)
     else:
@@ -92,6 +96,8 @@ def _hint(rule: str, row: CallRow) -> str:
     leave = f"leave the `{row.block}` block" if row.block else None
     if rule == IN_TRANSACTION:
         leave = leave or "commit or roll back"
+        if row.kind in _MESSAGES:
+            return f"write, {leave}, then send; or write down in it what is to be sent (an outbox)"
         return f"read what you need, {leave}, call, then open a new one to write"
     leave = leave or "close the session or connection"
     return f"read what you need, {leave} so that the pool has its connection back, then call"

@@ -31,10 +31,11 @@ def _described(server: str, name: str, host: str | None) -> Described:
 
 
 def _command(client: Any, args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Described:
-    return _named("redis", args[0], _host(client))
+    return _named("redis", args[0], redis_host(client))
 
 
-def _host(client: Any) -> str | None:
+def redis_host(client: Any) -> str | None:
+    """The server of a client of redis, as far as it is known before it connects."""
     # A cluster has none of its own; a Sentinel's pool learns its own when it connects.
     options = getattr(getattr(client, "connection_pool", None), "connection_kwargs", {})
     return f"{options['host']}:{options.get('port', 6379)}" if options.get("host") else None
@@ -46,7 +47,7 @@ def _pipeline(pipeline: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) ->
     if not commands and not getattr(pipeline, "watching", False):
         return None
     plural = "s" * (commands != 1)
-    return Described("cache", f"redis pipeline ({commands} command{plural})", _host(pipeline))
+    return Described("cache", f"redis pipeline ({commands} command{plural})", redis_host(pipeline))
 
 
 # --- memcached ----------------------------------------------------------------------------------

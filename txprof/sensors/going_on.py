@@ -7,6 +7,7 @@ nothing was open is judged again where somebody waits for it with a transaction.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from txprof import collector, context
@@ -16,12 +17,15 @@ from txprof.sensors.external import ExternalCall, Streams, begin, is_nested, kee
 from txprof.sensors.placing import only_where
 
 
-def goes_on(streams: Streams | None = None) -> Wrapper:
-    """A wrap of a method in which a call goes on that its object was given by `keep`."""
+def goes_on(streams: Streams | None = None, of: Callable[[Any], Any] | None = None) -> Wrapper:
+    """A wrap of a method in which a call goes on that its object was given by `keep`.
 
-    @only_where(kept)
+    `of`: where an object that takes no attribute has one that does, and was given it.
+    """
+
+    @only_where(kept if of is None else lambda instance: kept(_part(of, instance)))
     def sensor(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        call = resumed(instance)
+        call = resumed(instance if of is None else _part(of, instance))
         try:
             result = wrapped(*args, **kwargs)
         except BaseException as error:
@@ -98,6 +102,14 @@ class _Steps:
 
     def end(self, *, failed: bool) -> None:
         pass
+
+
+def _part(of: Callable[[Any], Any], instance: Any) -> Any:
+    try:
+        return of(instance)
+    except Exception as error:  # another version of the library
+        note_once(f"the part by {of.__qualname__}", error)
+        return None
 
 
 def resumed(stream: Any) -> ExternalCall | None:

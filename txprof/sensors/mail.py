@@ -20,6 +20,7 @@ from txprof.sensors.external import (
     watched_coroutine,
 )
 from txprof.sensors.going_on import goes_on, goes_on_in_steps
+from txprof.sensors.naming import address, argument
 from txprof.sensors.placing import Client, Target
 
 _PORT = 25
@@ -40,13 +41,6 @@ def _message(smtp: Any, host: str | None, recipients: int | None) -> Described |
     return Described("mail", target, host, _connection(smtp))
 
 
-def _at(host: Any, port: Any) -> str:
-    name = str(host or "localhost")
-    if name.startswith("/"):
-        return name  # a Unix socket's path
-    return f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
-
-
 def _count(recipients: Any) -> int | None:
     if isinstance(recipients, str):
         return 1
@@ -61,20 +55,14 @@ def _count_in_headers(message: Any) -> int | None:
     return len(email.utils.getaddresses(fields))
 
 
-def _argument(args: tuple[Any, ...], kwargs: dict[str, Any], position: int, *names: str) -> Any:
-    if len(args) > position:
-        return args[position]
-    return next((kwargs[name] for name in names if name in kwargs), None)
-
-
 def _recipients_of_sendmail(args: tuple[Any, ...], kwargs: dict[str, Any]) -> int | None:
-    return _count(_argument(args, kwargs, 1, "to_addrs", "recipients"))
+    return _count(argument(args, kwargs, 1, "to_addrs", "recipients"))
 
 
 def _recipients_of_message(args: tuple[Any, ...], kwargs: dict[str, Any]) -> int | None:
-    recipients = _argument(args, kwargs, 2, "to_addrs", "recipients")
+    recipients = argument(args, kwargs, 2, "to_addrs", "recipients")
     if recipients is None:
-        return _count_in_headers(_argument(args, kwargs, 0, "msg", "message"))
+        return _count_in_headers(argument(args, kwargs, 0, "msg", "message"))
     return _count(recipients)
 
 
@@ -112,12 +100,12 @@ def _host_kept(smtp: Any) -> str | None:
 
 
 def _connect(smtp: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Described:
-    host = _argument(args, kwargs, 0, "host")
-    port = _argument(args, kwargs, 1, "port")
+    host = argument(args, kwargs, 0, "host")
+    port = argument(args, kwargs, 1, "port")
     name, colon, number = str(host or "").partition(":")
     if not port and colon and number.isdigit():  # "mail.example.com:2525"
         host, port = name, number
-    return _described(_at(host, port or smtp.default_port))
+    return _described(address(host, port or smtp.default_port))
 
 
 def _connected_to(smtp: Any) -> str | None:
@@ -128,7 +116,7 @@ def _connected_to(smtp: Any) -> str | None:
     if not isinstance(peer, tuple):
         return str(peer)
     name = str(smtp._host or "")  # private: what the constructor was told
-    return _at(name.partition(":")[0] if name.count(":") == 1 else name or peer[0], peer[1])
+    return address(name.partition(":")[0] if name.count(":") == 1 else name or peer[0], peer[1])
 
 
 def _sendmail(smtp: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Described | None:
@@ -151,13 +139,13 @@ def _connect_async(smtp: Any, _args: tuple[Any, ...], kwargs: dict[str, Any]) ->
         return _described(str(given("socket_path")))
     start_tls = kwargs.get("start_tls", getattr(smtp, "_start_tls_on_connect", None))
     default = 465 if given("use_tls") else 587 if start_tls else _PORT
-    return _described(_at(given("hostname"), given("port") or default))
+    return _described(address(given("hostname"), given("port") or default))
 
 
 def _connected_to_async(smtp: Any) -> str | None:
     if not smtp.is_connected:
         return None
-    return str(smtp.socket_path or _at(smtp.hostname, smtp.port))
+    return str(smtp.socket_path or address(smtp.hostname, smtp.port))
 
 
 def _sendmail_async(smtp: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Described | None:

@@ -34,13 +34,15 @@ class Client:
     """A library that calls the outside world: what of it is wrapped, and how its calls look.
 
     `name` is that of its distribution, or of the module of the standard library; `shown` the target
-    of a call, as an example. `docs/sensors.md` and `txprof doctor` are made from these.
+    of a call, as an example. `unseen` is what calls go out through too, and cannot be wrapped.
+    `docs/sensors.md` and `txprof doctor` are made from these.
     """
 
     name: str
     kind: str
     shown: str
     targets: tuple[Target, ...]
+    unseen: tuple[str, ...] = ()
 
 
 Wanted = Callable[[Any], object]
