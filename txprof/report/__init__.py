@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from txprof.results import Profile
 
-FORMATS = ("text",)
+FORMATS = ("text", "json", "markdown", "sarif", "github", "junit", "trace")
 
 
 def render(profile: Profile, format: str = "text", **options: Any) -> str:
