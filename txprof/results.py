@@ -128,7 +128,7 @@ class Profile:
         return tuple(row.exemplar() for row in self.recorded.exemplars)
 
     def render(self, format: str = "text", **options: Any) -> str:
-        """The report in a format ("text"); `options` are the renderer's."""
+        """The report in a format of `txprof report`; `options` are the renderer's."""
         from txprof.report import render
 
         return render(self, format, **options)
@@ -174,6 +174,12 @@ class Profile:
             "pools": [asdict(pool) for pool in self.pools],
             "exemplars": [_plain(asdict(exemplar)) for exemplar in self.exemplars],
         }
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows of it."""
+        from txprof.report.notebook import fragment
+
+        return fragment(self)
 
     def __repr__(self) -> str:
         seconds = self.seconds

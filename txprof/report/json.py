@@ -37,14 +37,19 @@ def render(profile: Profile, *, indent: int | None = 1) -> str:
         },
         **profile.to_dict(),
     }
-    return json.dumps(_relative(document), indent=indent, ensure_ascii=False) + "\n"
+    return json.dumps(as_plain(document), indent=indent, ensure_ascii=False) + "\n"
 
 
-def _relative(value: Any) -> Any:
-    """With the files of the project named from its root, as recordings name them."""
+def as_plain(value: Any) -> Any:
+    """As JSON has it; files of the project are named from its root, as recordings name them."""
+    if isinstance(value, Site):
+        value = value._asdict()
     if isinstance(value, dict):
-        done = {key: _relative(item) for key, item in value.items()}
-        if done.keys() == set(Site._fields):
+        done = {key: as_plain(item) for key, item in value.items()}
+        if done.keys() == _SITE:
             done["file"] = uri_path(done["file"])
         return done
-    return [_relative(item) for item in value] if isinstance(value, list) else value
+    return [as_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+_SITE = set(Site._fields)

@@ -35,7 +35,7 @@ _LINES_TO_COLOR = 3_000
 """So many lines of source have their syntax in colour: of the functions that took longest."""
 
 _STYLES = {"critical": "red", "warning": "yellow", "nominal": "", "context": "dim"}
-_SEVERITY_STYLES = {"error": "bold red", "warning": "yellow", "info": "cyan"}
+SEVERITY_STYLES = {"error": "bold red", "warning": "yellow", "info": "cyan"}
 _GUTTER = {
     "transaction": {"begin": "┏", "middle": "┃", "end": "┗", "only": "┃"},
     "held": {"begin": "┌", "middle": "│", "end": "└", "only": "│"},
@@ -158,7 +158,7 @@ class _Report:
         gutter = _BAR[line.state] if inside and line.state != "free" else " "
         margin = " " * (sum(self.columns) + 2)
         gutter_style = "bold red" if line.state == "transaction" else "yellow"
-        style = _SEVERITY_STYLES[finding.severity]
+        style = SEVERITY_STYLES[finding.severity]
         text = f"{finding.rule}: {what(finding)} ×{finding.count:,}"
         room = (self.width or _UNLIMITED) - len(margin) - 1 - self.indent - 2
         for index, part in enumerate(folded(text, room)):
@@ -176,7 +176,7 @@ class _Report:
         first, *others = folded(text, width, indent=9)
         rule_ends = 9 + len(finding.rule)
         yield (
-            Styled(first[:9], _SEVERITY_STYLES[finding.severity])
+            Styled(first[:9], SEVERITY_STYLES[finding.severity])
             .append(first[9:rule_ends], "bold")
             .append(first[rule_ends:])
         )
