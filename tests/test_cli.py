@@ -196,7 +196,7 @@ def test_version() -> None:
 def test_help_names_the_commands() -> None:
     done = run("--help")
     assert done.returncode == 0
-    for command in ("report", "demo"):
+    for command in ("report", "show", "diff", "merge", "demo"):
         assert f"\n    {command} " in done.stdout
 
 
@@ -229,10 +229,37 @@ def test_wrong_usage_says_what_is_allowed(
     assert complaint in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("txprof rep", {"report "}),
+        ("txprof report --fo", {"--format "}),
+        ("txprof report --format h", {"html "}),
+    ],
+)
+def test_a_shell_completes_commands_and_options(
+    line: str, expected: set[str], tmp_path: Path
+) -> None:
+    answer = tmp_path / "answer"
+    environment = {
+        **os.environ,
+        "_ARGCOMPLETE": "1",
+        "_ARGCOMPLETE_SHELL": "bash",
+        "_ARGCOMPLETE_STDOUT_FILENAME": str(answer),
+        "_ARGCOMPLETE_IFS": "\n",
+        "COMP_LINE": line,
+        "COMP_POINT": str(len(line)),
+    }
+    done = run(env=environment)
+    assert done.returncode == 0, done.stderr
+    assert set(answer.read_text().split("\n")) == expected
+
+
 def test_commands_import_only_what_they_need() -> None:
     code = (
         "import sys, txprof.cli\n"
-        "print(sorted({'rich', 'sqlparse', 'sqlalchemy', 'line_profiler'} & set(sys.modules)))"
+        "heavy = {'rich', 'jinja2', 'sqlparse', 'sqlalchemy', 'line_profiler'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

@@ -41,7 +41,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(argv: list[str] | None) -> int:
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    _complete(parser)
+    arguments = parser.parse_args(argv)
     try:
         _check_settings()
         status: int | None = arguments.run(arguments)
@@ -49,6 +51,17 @@ def _run(argv: list[str] | None) -> int:
         _complain(f"error: {error}")
         return USAGE
     return status or 0
+
+
+def _complete(parser: argparse.ArgumentParser) -> None:
+    """Answer the shell that asks what may come next, and leave; argcomplete is not required."""
+    if "_ARGCOMPLETE" not in os.environ:
+        return
+    try:
+        import argcomplete
+    except ImportError:
+        return
+    argcomplete.autocomplete(parser)
 
 
 def _complain(message: str) -> None:

@@ -85,18 +85,17 @@ def _listings(profile: Profile, room: int) -> Iterator[str]:
 
     listings = list(Listings(profile))
     marked = [each for each in listings if any(line.findings for line in each.lines)]
-    left = 0
-    for listing in marked or listings:
+    shown = marked or listings
+    for number, listing in enumerate(shown):
         block = fenced(annotated(profile, listing))
         title = html.escape(listing.function.site.function)
         text = f"<details><summary>Lines of {title}</summary>\n\n{block}\n</details>\n"
-        if len(text) > room or left:
-            left += 1
-            continue
         room -= len(text)
+        if room < 0:
+            left = counted(len(shown) - number, "more function")
+            yield f"The lines of {left} are in the full report.\n"
+            return
         yield text
-    if left:
-        yield f"The lines of {counted(left, 'more function')} are in the full report.\n"
 
 
 def escaped(text: str) -> str:

@@ -65,8 +65,6 @@ class _Report:
         self.unicode = unicode
         self.color = color
         self.recorded = profile.recorded
-        self.findings = profile.findings
-        self.functions = profile.functions
         self.width = width
         narrow = width is not None and width < 100
         self.columns = (9, 6, 8, 9) if narrow else (11, 7, 8, 10)
@@ -75,7 +73,7 @@ class _Report:
 
     def lines(self) -> Iterator[Styled]:
         header = Styled("txprof ── ").append(self.profile.name, "bold").append(" ── ")
-        parts = headline(self.profile, self.functions)
+        parts = headline(self.profile, self.profile.functions)
         yield from wrapped(parts, self.width, first=header, indent=7)
         listings = list(Listings(self.profile))
         for listing in listings:
@@ -84,11 +82,12 @@ class _Report:
             alone = len(listings) == 1 and self.recorded.watched
             yield from self.function(listing, alone=alone)
         yield Styled()
-        for finding in self.findings:
+        findings = self.profile.findings
+        for finding in findings:
             yield from self._finding(finding)
         if not self.recorded.watched:
             yield Styled(NOT_JUDGED)
-        elif not self.findings:
+        elif not findings:
             yield Styled(NO_FINDINGS)
         for pool in self.profile.pools:
             yield from self._pool(pool)
