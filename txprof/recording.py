@@ -76,7 +76,13 @@ def load(path: str | PathLike[str]) -> Recorded:
         raise RecordingError(f"{name}: damaged recording: {error}") from error
     _check_version(name, document)
     _check_values(name, document.recording)
-    return _with_files(document.recording, _absolute, ours=True)
+
+    def absolute(file: str) -> str:
+        if "\0" in file:  # nothing can open it, and on CPython 3.11 linecache trips over it
+            raise RecordingError(f"{name}: damaged recording: {file!r} is no name of a file")
+        return _absolute(file)
+
+    return _with_files(document.recording, absolute, ours=True)
 
 
 def merge(recordings: Iterable[Recorded]) -> Recorded:

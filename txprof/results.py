@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections import defaultdict
 from collections.abc import Callable
@@ -253,7 +254,7 @@ def _function_profile(row: FunctionRow, work: dict[int, _Work]) -> FunctionProfi
     return FunctionProfile(
         site=Site(row.file, row.first_line, row.function),
         calls=row.calls,
-        seconds=sum(line.seconds for line in row.lines),
+        seconds=math.fsum(line.seconds for line in row.lines),
         held_seconds=row.held_seconds,
         transaction_seconds=row.transaction_seconds,
         lines=lines,
