@@ -36,6 +36,7 @@ CORPUS = (
     "\u2028\u2029\ufeff<script>alert(19)</script>",
     "%3Cscript%3Ealert(20)%3C/script%3E",
     "\\x3cscript\\x3ealert(21)\\x3c/script\\x3e",
+    "a\n\n# heading\n\n<script>alert(22)</script>\r\n::error::x\n```\n",
     "<style>@import 'https://evil.example/'</style><link rel=stylesheet href=//evil.example>",
 )
 

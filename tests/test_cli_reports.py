@@ -12,7 +12,7 @@ import rich_recording
 
 import txprof
 from txprof.cli import main
-from txprof.commands import progress
+from txprof.commands import progress, recordings
 from txprof.recorded import Recorded
 from txprof.report import FORMATS
 from txprof.results import Profile
@@ -89,6 +89,18 @@ def test_a_pattern_is_all_files_that_match(before: Path, capsys: Capture) -> Non
 def test_a_file_that_is_named_twice_counts_once(before: Path, capsys: Capture) -> None:
     assert main(["report", str(before), str(before.parent), "--format", "json"]) == 0
     assert json.loads(capsys.readouterr().out)["runs"] == 1
+
+
+def test_many_recordings_are_merged_in_batches(
+    before: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(6):
+        (before.parent / f"{number}.txprof").write_bytes(before.read_bytes())
+    files = recordings.found([str(before.parent)])
+    at_once = recordings.read(files).to_dict()
+    monkeypatch.setattr(recordings, "AT_ONCE", 2)
+    assert recordings.read(files).to_dict() == at_once
+    assert recordings.read(files).recorded.runs == 7
 
 
 def test_nothing_found_says_where_it_was_looked_for(tmp_path: Path, capsys: Capture) -> None:

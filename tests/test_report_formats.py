@@ -10,6 +10,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import jsonschema
+import poison
 import pytest
 import rich_recording
 from rich_recording import GOLDEN, golden, recorded
@@ -155,7 +156,7 @@ def test_markdown_keeps_to_what_a_comment_may_have() -> None:
         ("[x](javascript:alert(1))", "\\[x\\](javascript:alert(1))"),
         ("@somebody see #12", "&#64;somebody see &#35;12"),
         ("two\nlines", "two lines"),
-        ("`code`", "\\`code\\`"),
+        ("`code`", "&#96;code&#96;"),
         ("https://evil.example www.evil.example", "https&#58;//evil.example www&#46;evil.example"),
         (":tada:", "&#58;tada:"),
         ("&lt;", "&#38;lt;"),
@@ -214,6 +215,58 @@ def test_junit_is_xml_whatever_a_target_has_in_it() -> None:
     message = ElementTree.fromstring(text.encode()).find(".//failure")
     assert message is not None
     assert "�[31m]]>&<>" in (message.get("message") or "")
+
+
+# --- what the program said, in each of them -----------------------------------------------------
+
+said = pytest.mark.parametrize("text", poison.CORPUS)
+
+
+def poisoned(text: str) -> Profile:
+    return Profile.of(poison.poisoned(recorded(), text), Settings())
+
+
+@said
+def test_markdown_has_no_element_of_the_program_s(text: str) -> None:
+    comment = poisoned(text).render("markdown")
+    fences = re.compile(r"^(`{3,})text\n.*?^\1$", re.DOTALL | re.MULTILINE)
+    spans = re.compile(r"(?<![`\\])(`+)(?!`).+?(?<!`)\1(?!`)")
+    prose = spans.sub("", fences.sub("", comment))
+    elements = set(re.findall(r"<[^>]*>?", prose))
+    assert elements <= {
+        "<!-- txprof report -->",
+        "<br>",
+        "<details>",
+        "</details>",
+        "<summary>",
+        "</summary>",
+    }
+    assert "\n# heading" not in prose
+    assert "javascript:" not in re.findall(r"\]\(([^)]*)", prose)
+
+
+@said
+def test_github_has_one_command_a_finding(text: str) -> None:
+    profile = poisoned(text)
+    lines = profile.render("github").split("\n")
+    assert lines.pop() == ""
+    assert len(lines) == len(profile.findings)
+    assert all(re.match(r"::(error|warning|notice) file=", line) for line in lines)
+
+
+@said
+def test_documents_are_whole_whatever_is_in_them(text: str) -> None:
+    profile = poisoned(text)
+    assert sarif(profile)["runs"][0]["results"]
+    assert ElementTree.fromstring(profile.render("junit").encode()).findall(".//failure")
+    assert json.loads(profile.render("json"))["findings"]
+    assert json.loads(profile.render("trace"))["traceEvents"]
+
+
+@said
+def test_a_terminal_is_not_talked_to(text: str) -> None:
+    shown = poisoned(f"{text}\x1b[31m\x9b2J\x07").render("text")
+    assert set(re.findall(r"[\x00-\x1f\x7f-\x9f]", shown)) == {"\n"}
 
 
 # --- trace --------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ SUFFIXES = (".txprof", ".lprof")
 NAMED = "a recording; a folder of *.txprof and *.lprof; or a pattern such as 'parts/**/*.txprof'"
 """What a command says of its arguments."""
 
-_AT_ONCE = 100
+AT_ONCE = 100
 """Recordings in memory before they are merged: the merged one grows with distinct lines only."""
 
 
@@ -64,7 +64,7 @@ def read(files: Sequence[Path]) -> Profile:
 
     profiles = tracked(_each(files), "reading", total=len(files))
     merged: Profile | None = None
-    while some := list(islice(profiles, _AT_ONCE)):
+    while some := list(islice(profiles, AT_ONCE)):
         some = [merged, *some] if merged is not None else some
         merged = some[0] if len(some) == 1 else txprof.merge(*some)
     assert merged is not None

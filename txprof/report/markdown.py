@@ -35,7 +35,7 @@ _TABLE_SHARE = 0.6
 """Of the limit: the rest is for the annotated lines."""
 
 _SPECIAL = re.compile(r"[\\`*_{}\[\]|~$&<>@#]|://|www\.|:(?=[\w+-]+:)")
-_ENTITIES = "&<>@#:"
+_ENTITIES = "&<>@#:`"
 """What is written as an entity: also what makes HTML, mentions, references, emoji and links."""
 
 _CODE = re.compile(r"`([^`]+)`")
@@ -88,7 +88,7 @@ def _listings(profile: Profile, room: int) -> Iterator[str]:
     shown = marked or listings
     for number, listing in enumerate(shown):
         block = fenced(annotated(profile, listing))
-        title = html.escape(listing.function.site.function)
+        title = html.escape(" ".join(listing.function.site.function.split()))
         text = f"<details><summary>Lines of {title}</summary>\n\n{block}\n</details>\n"
         room -= len(text)
         if room < 0:
