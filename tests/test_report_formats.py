@@ -286,12 +286,18 @@ def test_trace_has_a_lane_a_connection_with_its_holds_and_statements(profile: Pr
         "hold": 3,
         "transaction": 3,
         "statement": 9,
+        "external,http": 3,
+        "external,storage": 3,
     }
 
 
 def test_trace_events_of_a_lane_are_nested_and_start_at_zero(profile: Profile) -> None:
     complete = events(profile, "X")
     assert min(each["ts"] for each in (*complete, *events(profile, "b"))) == 0
+    assert_nested(complete)
+
+
+def assert_nested(complete: list[dict[str, Any]]) -> None:
     for lane in {each["tid"] for each in complete}:
         open_until: list[float] = []
         mine = [each for each in complete if each["tid"] == lane]
@@ -303,15 +309,20 @@ def test_trace_events_of_a_lane_are_nested_and_start_at_zero(profile: Profile) -
             open_until.append(end)
 
 
-def test_trace_calls_and_waits_begin_and_end_once_each(profile: Profile) -> None:
+def test_trace_has_waits_and_overlapping_calls_beside_the_stack() -> None:
+    overlapping = recorded()
+    overlapping.exemplars[0].external_calls = [
+        (0.1, 1.0, 1, "http", 1, None),
+        (0.5, 1.5, 1, "http", 1, None),
+        (1.6, 1.7, 1, "http", 1, None),
+        (0.001, 0.05, 1, "http", 1, None),  # while a statement runs
+    ]
+    profile = Profile.of(overlapping, Settings())
+    assert_nested(events(profile, "X"))
     begun = {each["id"]: each for each in events(profile, "b")}
     ended = {each["id"]: each for each in events(profile, "e")}
     kinds = [each["cat"] for each in begun.values()]
-    assert {kind: kinds.count(kind) for kind in kinds} == {
-        "pool": 3,
-        "external,http": 3,
-        "external,storage": 3,
-    }
+    assert {kind: kinds.count(kind) for kind in kinds} == {"pool": 3, "external,http": 2}
     assert begun.keys() == ended.keys()
     for number, each in begun.items():
         assert (each["cat"], each["name"]) == (ended[number]["cat"], ended[number]["name"])

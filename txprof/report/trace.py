@@ -1,19 +1,20 @@
 """The slowest transactions as a Chrome trace: Perfetto (ui.perfetto.dev) and speedscope open it.
 
 The Trace Event Format: a process is a process, a thread of it is a pooled connection, on which the
-hold, the transaction in it and its statements are stacked. External calls, and waits for the pool
-while another holds the connection, may overlap with these: they are asynchronous events. Times
-are in microseconds after the earliest.
+hold, the transaction in it, its statements and external calls are stacked. What overlaps, calls at
+the same time and waits for the pool while another holds the connection, are asynchronous events.
+Times are in microseconds after the earliest.
 """
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from txprof.model import CallPath, Exemplar
+from txprof.model import CallPath, Exemplar, TimedCall
 from txprof.rules.external_io import shown_path
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def _events(exemplars: list[Exemplar], first: float, zero: float) -> Iterator[di
             end,
             {"opened": _path(one.opened), "engine": one.engine, "not kept": one.dropped},
         )
-        for statement in sorted(one.statements):
+        for statement in one.statements:
             yield _complete(
                 "statement",
                 statement.statement,
@@ -80,15 +81,31 @@ def _events(exemplars: list[Exemplar], first: float, zero: float) -> Iterator[di
                 min(began + statement.end, end),
                 {"path": _path(statement.path), "failed": statement.failed},
             )
-        for call in one.external_calls:
-            yield from _asynchronous(
-                f"external,{call.kind}",
-                f"{call.kind} {call.target}",
-                lane,
-                next(numbers),
-                (began + call.start, began + call.end),
-                {"path": _path(call.path), "allowed": call.allowed},
-            )
+        for call, alone in _alone(one):
+            category, name = f"external,{call.kind}", f"{call.kind} {call.target}"
+            about = {"path": _path(call.path), "allowed": call.allowed}
+            times = (began + call.start, min(began + call.end, end))
+            if alone:
+                yield _complete(category, name, lane, *times, about)
+            else:
+                yield from _asynchronous(category, name, lane, next(numbers), times, about)
+
+
+def _alone(one: Exemplar) -> Iterator[tuple[TimedCall, bool]]:
+    """The external calls, and whether each was all that went on: then it fits into the stack."""
+    statements = sorted((each.start, each.end) for each in one.statements)
+    starts = [start for start, _ in statements]
+    # Of the statements up to each, the latest end.
+    ends = list(itertools.accumulate((end for _, end in statements), max))
+    busy_until = 0.0
+    for call in sorted(one.external_calls):
+        before = bisect.bisect_right(starts, call.start)
+        free_from = max(busy_until, ends[before - 1] if before else 0.0)
+        free_until = starts[before] if before < len(starts) else one.seconds
+        alone = free_from <= call.start and call.end <= free_until
+        if alone:
+            busy_until = call.end
+        yield call, alone
 
 
 def _hold(
