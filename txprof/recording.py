@@ -53,10 +53,10 @@ def save(recorded: Recorded, path: str | PathLike[str]) -> None:
 
     path = Path(path)
     if path.suffix == lprof.SUFFIX:
-        write_whole(path, lprof.dumps(recorded))
+        write(path, lprof.dumps(recorded))
         return
     document = _Document(FORMAT, VERSION, __version__, _with_files(recorded, _relative))
-    write_whole(path, msgspec.json.format(msgspec.json.encode(document), indent=1))
+    write(path, msgspec.json.format(msgspec.json.encode(document), indent=1))
 
 
 def load(path: str | PathLike[str]) -> Recorded:
@@ -164,7 +164,7 @@ def _check_values(name: str, recorded: Recorded) -> None:
                 )
 
 
-def write_whole(path: Path, data: bytes) -> None:
+def write(path: Path, data: bytes) -> None:
     """Write a file so that a reader sees the old one or the new one, never half of it."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:

@@ -135,14 +135,14 @@ def write_utf8(text: str) -> None:
 
 def save(name: str, text: str) -> None:
     """To a file, whole or not at all; into a device or a pipe that is there as it comes."""
-    from txprof.recording import write_whole
+    from txprof.recording import write
 
     path, data = Path(name), text.encode("utf-8", "backslashreplace")
     try:
         if path.exists() and not path.is_file():
             path.write_bytes(data)
         else:
-            write_whole(path, data)
+            write(path, data)
     except OSError as error:
         raise CommandError(f"{name}: cannot be written: {error.strerror or error}") from error
 
