@@ -265,7 +265,8 @@ def test_documents_are_whole_whatever_is_in_them(text: str) -> None:
 
 @said
 def test_a_terminal_is_not_talked_to(text: str) -> None:
-    shown = poisoned(f"{text}\x1b[31m\x9b2J\x07").render("text")
+    harmless = text.replace("\0", "")  # no file's name has one: `compile` and recordings refuse it
+    shown = poisoned(f"{harmless}\x1b[31m\x9b2J\x07").render("text")
     assert set(re.findall(r"[\x00-\x1f\x7f-\x9f]", shown)) == {"\n"}
 
 
