@@ -71,7 +71,9 @@ def test_report_prints_what_the_profile_prints(
 def test_report_merges_several_recordings(
     recording: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["report", str(recording), str(recording)]) == 0
+    other = recording.with_name("other.txprof")
+    other.write_bytes(recording.read_bytes())
+    assert main(["report", str(recording), str(other)]) == 0
     out = capsys.readouterr().out
     assert out.startswith("txprof ── charge ── 2 calls ")
     assert "io-in-transaction: rpc billing.charge ×2" in out
@@ -133,7 +135,7 @@ def folder(path: Path) -> None:
     ("spoil", "cause"),
     [
         pytest.param(Path.unlink, "cannot be read: No such file", id="missing"),
-        pytest.param(folder, "cannot be read: Is a directory", id="folder"),
+        pytest.param(folder, "no recordings (*.txprof, *.lprof) in this folder", id="folder"),
         pytest.param(damaged(lambda _: b""), "the file is empty", id="empty"),
         pytest.param(damaged(lambda data: data[:-100]), "truncated or damaged", id="truncated"),
         pytest.param(damaged(missing_field), "damaged recording", id="field missing"),
@@ -156,7 +158,7 @@ def test_report_of_a_bad_file_is_one_line_and_status_2(
 
 
 def test_an_error_stays_one_line_whatever_the_file_is_called(tmp_path: Path) -> None:
-    assert_one_line_error(run("report", tmp_path / "a\nb\x1b[31m.txprof"), "b [31m.txprof: cannot")
+    assert_one_line_error(run("report", tmp_path / "a\nb\x1bc.txprof"), "a b c.txprof: cannot")
 
 
 def test_a_wrong_setting_is_one_line_and_status_2(recording: Path, tmp_path: Path) -> None:
@@ -194,7 +196,7 @@ def test_version() -> None:
 def test_help_names_the_commands() -> None:
     done = run("--help")
     assert done.returncode == 0
-    for command in ("report", "demo"):
+    for command in ("report", "show", "diff", "merge", "demo"):
         assert f"\n    {command} " in done.stdout
 
 
@@ -227,10 +229,37 @@ def test_wrong_usage_says_what_is_allowed(
     assert complaint in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("txprof rep", {"report "}),
+        ("txprof report --fo", {"--format "}),
+        ("txprof report --format h", {"html "}),
+    ],
+)
+def test_a_shell_completes_commands_and_options(
+    line: str, expected: set[str], tmp_path: Path
+) -> None:
+    answer = tmp_path / "answer"
+    environment = {
+        **os.environ,
+        "_ARGCOMPLETE": "1",
+        "_ARGCOMPLETE_SHELL": "bash",
+        "_ARGCOMPLETE_STDOUT_FILENAME": str(answer),
+        "_ARGCOMPLETE_IFS": "\n",
+        "COMP_LINE": line,
+        "COMP_POINT": str(len(line)),
+    }
+    done = run(env=environment)
+    assert done.returncode == 0, done.stderr
+    assert set(answer.read_text().split("\n")) == expected
+
+
 def test_commands_import_only_what_they_need() -> None:
     code = (
         "import sys, txprof.cli\n"
-        "print(sorted({'rich', 'sqlparse', 'sqlalchemy', 'line_profiler'} & set(sys.modules)))"
+        "heavy = {'rich', 'jinja2', 'sqlparse', 'sqlalchemy', 'line_profiler'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

@@ -2,8 +2,9 @@
 
 Adding a command is adding a file to `txprof/commands/`, and a line in its table.
 
-Exit status: 0 it went well, 1 the doctor found something wrong, 2 wrong usage or something that
-cannot be read, 130 interrupted.
+Exit status: 0 it went well; 1 something was found (a finding that `--fail-on` names, a `diff` that
+got worse, something that the doctor does not see); 2 wrong usage, or something that cannot be read
+or written; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(argv: list[str] | None) -> int:
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    _complete(parser)
+    arguments = parser.parse_args(argv)
     try:
         _check_settings()
         status: int | None = arguments.run(arguments)
@@ -48,6 +51,17 @@ def _run(argv: list[str] | None) -> int:
         _complain(f"error: {error}")
         return USAGE
     return status or 0
+
+
+def _complete(parser: argparse.ArgumentParser) -> None:
+    """Answer the shell that asks what may come next, and leave; argcomplete is not required."""
+    if "_ARGCOMPLETE" not in os.environ:
+        return
+    try:
+        import argcomplete
+    except ImportError:
+        return
+    argcomplete.autocomplete(parser)
 
 
 def _complain(message: str) -> None:
@@ -72,7 +86,9 @@ def _parser() -> argparse.ArgumentParser:
             "Which line holds a database connection or a transaction open "
             "while the program does something else?"
         ),
-        epilog="`txprof COMMAND --help` tells more about a command.",
+        epilog="`txprof COMMAND --help` tells more about a command. Exit status: 0 it went well, "
+        "1 something was found that --fail-on names, 2 wrong usage or something that cannot be "
+        "read, 130 interrupted.",
     )
     parser.add_argument("--version", action="version", version=f"txprof {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)

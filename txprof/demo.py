@@ -382,7 +382,7 @@ def _compare(naive: Measured, fixed: Measured) -> None:
 
 
 def _figures(measured: Measured) -> dict[str, str]:
-    from txprof.report.text import duration
+    from txprof.report.words import duration
 
     profile, pools, done = measured.profile, measured.profile.pools, measured.outcome.done
     held = sum(pool.held_seconds for pool in pools)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -44,8 +45,7 @@ class ExemplarRow:
 
     def __lt__(self, other: ExemplarRow) -> bool:
         """The slower one comes first. A total order: merging keeps the same ones in any order."""
-        mine = (-self.seconds, self.started_at, self.process, self.connection)
-        theirs = (-other.seconds, other.started_at, other.process, other.connection)
+        mine, theirs = _order(self), _order(other)
         return repr(self) < repr(other) if mine == theirs else mine < theirs
 
     def exemplar(self) -> Exemplar:
@@ -79,7 +79,17 @@ class ExemplarRow:
 
 def slowest(rows: Iterable[ExemplarRow], limit: int | None) -> list[ExemplarRow]:
     """The slowest of them, the slowest first; None: all."""
+    rows = list(rows)
+    if limit and len(rows) > limit:
+        # Before whole rows are compared, which takes long, all that cannot be among them go.
+        last = heapq.nsmallest(limit, map(_order, rows))[-1]
+        rows = [row for row in rows if _order(row) <= last]
     return sorted(rows)[:limit]
+
+
+def _order(row: ExemplarRow) -> tuple[float, float, str, int]:
+    """What tells rows apart, as a rule."""
+    return (-row.seconds, row.started_at, row.process, row.connection)
 
 
 class _Kept(NamedTuple):

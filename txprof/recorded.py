@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeVar
 
 from txprof.exemplars import ExemplarRow
@@ -216,9 +216,27 @@ class LineRow:
     def add(self, other: LineRow) -> None:
         self.hits += other.hits
         self.seconds += other.seconds
-        self.await_seconds = total((self.await_seconds, other.await_seconds))
-        self.held_seconds = total((self.held_seconds, other.held_seconds))
-        self.transaction_seconds = total((self.transaction_seconds, other.transaction_seconds))
+        self.await_seconds = _plus(self.await_seconds, other.await_seconds)
+        self.held_seconds = _plus(self.held_seconds, other.held_seconds)
+        self.transaction_seconds = _plus(self.transaction_seconds, other.transaction_seconds)
+
+    def plus(self, other: LineRow) -> LineRow:
+        """A new row, of both."""
+        return LineRow(
+            self.line,
+            self.hits + other.hits,
+            self.seconds + other.seconds,
+            _plus(self.await_seconds, other.await_seconds),
+            _plus(self.held_seconds, other.held_seconds),
+            _plus(self.transaction_seconds, other.transaction_seconds),
+        )
+
+
+def _plus(a: float | None, b: float | None) -> float | None:
+    """`total` of two: a thousand recordings have millions of them."""
+    if a is None:
+        return b
+    return a if b is None else a + b
 
 
 @dataclass(slots=True)
@@ -242,7 +260,11 @@ class FunctionRow:
         self.calls = total((self.calls, other.calls))
         self.held_seconds = total((self.held_seconds, other.held_seconds))
         self.transaction_seconds = total((self.transaction_seconds, other.transaction_seconds))
-        self.lines = sorted(added([*self.lines, *other.lines]), key=LineRow.key)
+        lines = {line.line: line for line in self.lines}
+        for line in other.lines:
+            known = lines.get(line.line)
+            lines[line.line] = line if known is None else known.plus(line)
+        self.lines = [lines[number] for number in sorted(lines)]
         notes = {note for note in (self.note, other.note) if note}
         self.note = min(notes) if notes else None
 
@@ -388,6 +410,22 @@ def added(rows: Iterable[Row]) -> list[Row]:
             totals[key].add(row)
         else:
             totals[key] = row
+    return list(totals.values())
+
+
+def added_apart(rows: Iterable[Row]) -> list[Row]:
+    """The same, and every row stays as it was: the first of several is copied, no other."""
+    totals: dict[Any, Row] = {}
+    ours: set[Any] = set()
+    for row in rows:
+        key = row.key()
+        if key not in totals:
+            totals[key] = row
+            continue
+        if key not in ours:
+            totals[key] = replace(totals[key])
+            ours.add(key)
+        totals[key].add(row)
     return list(totals.values())
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -22,11 +22,14 @@ from txprof.errors import RecordingError
 from txprof.exemplars import slowest
 from txprof.locked import Lock
 from txprof.model import Site
-from txprof.recorded import Recorded, added, total
+from txprof.recorded import Recorded, added_apart, total
 from txprof.settings import project_root
 
 FORMAT: Literal["txprof-recording"] = "txprof-recording"
 VERSION = 1
+
+_END_OF_TIME = 253_402_300_800.0
+"""Seconds since the epoch at which the year 10000 begins: datetime goes no further."""
 
 
 class _Document(msgspec.Struct, omit_defaults=True):
@@ -50,10 +53,10 @@ def save(recorded: Recorded, path: str | PathLike[str]) -> None:
 
     path = Path(path)
     if path.suffix == lprof.SUFFIX:
-        _write(path, lprof.dumps(recorded))
+        write(path, lprof.dumps(recorded))
         return
     document = _Document(FORMAT, VERSION, __version__, _with_files(recorded, _relative))
-    _write(path, msgspec.json.format(msgspec.json.encode(document), indent=1))
+    write(path, msgspec.json.format(msgspec.json.encode(document), indent=1))
 
 
 def load(path: str | PathLike[str]) -> Recorded:
@@ -65,16 +68,25 @@ def load(path: str | PathLike[str]) -> Recorded:
         raise RecordingError(f"{name}: cannot be read: {error.strerror or error}") from error
     if lprof.is_pickle(data):
         return lprof.loads(name, data)
-    _check_head(name, data)
     try:
         document = msgspec.json.decode(data, type=_Document)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        # Only now is it worth the time to find out what is wrong with it.
+        _check_head(name, data)
         raise RecordingError(f"{name}: damaged recording: {error}") from error
-    return _with_files(document.recording, _absolute)
+    _check_version(name, document)
+    _check_values(name, document.recording)
+
+    def absolute(file: str) -> str:
+        if "\0" in file:  # nothing can open it, and on CPython 3.11 linecache trips over it
+            raise RecordingError(f"{name}: damaged recording: {file!r} is no name of a file")
+        return _absolute(file)
+
+    return _with_files(document.recording, absolute, ours=True)
 
 
 def merge(recordings: Iterable[Recorded]) -> Recorded:
-    """Add recordings up, in any order."""
+    """Add recordings up, in any order. They stay as they were; rows may be theirs and the sum's."""
     recordings = list(recordings)
     if not recordings:
         raise ValueError("nothing to merge: give at least one profile")
@@ -86,22 +98,16 @@ def merge(recordings: Iterable[Recorded]) -> Recorded:
         seconds=total(recorded.seconds for recorded in recordings),
         runs=sum(recorded.runs for recorded in recordings),
         calls=total(recorded.calls for recorded in recordings),
-        functions=added(
-            replace(row, lines=[replace(line) for line in row.lines])
-            for recorded in recordings
-            for row in recorded.functions
+        functions=added_apart(row for recorded in recordings for row in recorded.functions),
+        statements=added_apart(row for recorded in recordings for row in recorded.statements),
+        bursts=added_apart(row for recorded in recordings for row in recorded.bursts),
+        idle=added_apart(row for recorded in recordings for row in recorded.idle),
+        transactions=added_apart(row for recorded in recordings for row in recorded.transactions),
+        external_calls=added_apart(
+            row for recorded in recordings for row in recorded.external_calls
         ),
-        statements=added(replace(row) for recorded in recordings for row in recorded.statements),
-        bursts=added(replace(row) for recorded in recordings for row in recorded.bursts),
-        idle=added(replace(row) for recorded in recordings for row in recorded.idle),
-        transactions=added(
-            replace(row) for recorded in recordings for row in recorded.transactions
-        ),
-        external_calls=added(
-            replace(row) for recorded in recordings for row in recorded.external_calls
-        ),
-        pools=added(replace(row) for recorded in recordings for row in recorded.pools),
-        checkouts=added(replace(row) for recorded in recordings for row in recorded.checkouts),
+        pools=added_apart(row for recorded in recordings for row in recorded.pools),
+        checkouts=added_apart(row for recorded in recordings for row in recorded.checkouts),
         exemplars=slowest((row for recorded in recordings for row in recorded.exemplars), kept),
         exemplars_kept=kept,
     )
@@ -128,14 +134,38 @@ def _check_head(name: str, data: bytes) -> None:
         raise RecordingError(f'{name}: not a txprof recording: no "format": "{FORMAT}" in it')
     if head.version is None:
         raise RecordingError(f'{name}: damaged recording: no "version" in it')
-    if head.version > VERSION:
+    _check_version(name, head)
+
+
+def _check_version(name: str, head: _Head | _Document) -> None:
+    if head.version is not None and head.version > VERSION:
         raise RecordingError(
             f"{name}: written by a newer txprof ({head.txprof}): its version is {head.version}, "
             f"this one reads up to {VERSION}; upgrade txprof to read it"
         )
 
 
-def _write(path: Path, data: bytes) -> None:
+def _check_values(name: str, recorded: Recorded) -> None:
+    """What has the right types, and yet would fail when it is read."""
+    times = [recorded.started_at, *(row.started_at for row in recorded.exemplars)]
+    for started in times:
+        if started is not None and not 0 <= started < _END_OF_TIME:
+            raise RecordingError(
+                f"{name}: damaged recording: it began at {started!r}, which is no time"
+            )
+    for number, row in enumerate(recorded.exemplars):
+        paths = [ran[2] for ran in row.statements] + [call[2] for call in row.external_calls]
+        texts = [ran[3] for ran in row.statements] + [call[4] for call in row.external_calls]
+        for kind, used, known in (("path", paths, row.paths), ("text", texts, row.texts)):
+            if used and (min(used) < 0 or max(used) >= len(known)):
+                raise RecordingError(
+                    f"{name}: damaged recording: $.recording.exemplars[{number}] names a {kind} "
+                    f"that it does not have"
+                )
+
+
+def write(path: Path, data: bytes) -> None:
+    """Write a file so that a reader sees the old one or the new one, never half of it."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -162,8 +192,11 @@ def _absolute(file: str) -> str:
     return str(project_root() / file)
 
 
-def _with_files(recorded: Recorded, rename: Callable[[str], str]) -> Recorded:
-    """The same with every file name passed through `rename`."""
+def _with_files(
+    recorded: Recorded, rename: Callable[[str], str], *, ours: bool = False
+) -> Recorded:
+    """The same with every file name passed through `rename`; rows that are `ours` are changed."""
+    changed = _changed if ours else replace
     known: dict[str, str] = {}
 
     def renamed(file: str) -> str:
@@ -182,11 +215,11 @@ def _with_files(recorded: Recorded, rename: Callable[[str], str]) -> Recorded:
 
     return replace(
         recorded,
-        functions=[replace(row, file=renamed(row.file)) for row in recorded.functions],
-        statements=[replace(row, path=path(row.path)) for row in recorded.statements],
-        bursts=[replace(row, path=path(row.path)) for row in recorded.bursts],
+        functions=[changed(row, file=renamed(row.file)) for row in recorded.functions],
+        statements=[changed(row, path=path(row.path)) for row in recorded.statements],
+        bursts=[changed(row, path=path(row.path)) for row in recorded.bursts],
         idle=[
-            replace(
+            changed(
                 row,
                 path=path(row.path),
                 opened=path(row.opened),
@@ -198,11 +231,11 @@ def _with_files(recorded: Recorded, rename: Callable[[str], str]) -> Recorded:
             for row in recorded.idle
         ],
         transactions=[
-            replace(row, opened=path(row.opened), locks=locks(row.locks))
+            changed(row, opened=path(row.opened), locks=locks(row.locks))
             for row in recorded.transactions
         ],
         external_calls=[
-            replace(
+            changed(
                 row,
                 path=path(row.path),
                 opened=path(row.opened),
@@ -212,7 +245,7 @@ def _with_files(recorded: Recorded, rename: Callable[[str], str]) -> Recorded:
             for row in recorded.external_calls
         ],
         checkouts=[
-            replace(
+            changed(
                 row,
                 path=path(row.path),
                 held=path(row.held),
@@ -224,7 +257,7 @@ def _with_files(recorded: Recorded, rename: Callable[[str], str]) -> Recorded:
             for row in recorded.checkouts
         ],
         exemplars=[
-            replace(
+            changed(
                 row,
                 opened=path(row.opened),
                 hold=path(row.hold),
@@ -233,3 +266,9 @@ def _with_files(recorded: Recorded, rename: Callable[[str], str]) -> Recorded:
             for row in recorded.exemplars
         ],
     )
+
+
+def _changed(row: Any, **values: Any) -> Any:
+    for name, value in values.items():
+        setattr(row, name, value)
+    return row

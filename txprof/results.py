@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections import defaultdict
 from collections.abc import Callable
@@ -10,7 +11,6 @@ from os import PathLike
 from typing import IO, TYPE_CHECKING, Any
 
 from txprof.model import (
-    CallPath,
     Exemplar,
     Finding,
     FunctionProfile,
@@ -38,6 +38,7 @@ class Profile:
         self._source = source
         self._settings = settings
         self._final: Recorded | None = None
+        self._judged: tuple[Settings, tuple[Finding, ...]] | None = None
 
     @classmethod
     def of(cls, recorded: Recorded, settings: Settings | None = None) -> Profile:
@@ -93,7 +94,11 @@ class Profile:
     def functions(self) -> list[FunctionProfile]:
         """The line-profiled functions, the one that took longest first."""
         recorded = self.recorded
-        found = [_function_profile(row, recorded) for row in recorded.functions]
+        work = _work_by_line(recorded)
+        found = [
+            _function_profile(row, work.get((row.file, row.function), {}))
+            for row in recorded.functions
+        ]
         return sorted(found, key=lambda function: (-function.seconds, function.site))
 
     @property
@@ -101,7 +106,13 @@ class Profile:
         """What the rules found: errors first, then by the time it cost."""
         from txprof import rules
 
-        return rules.judge(self.recorded, self.settings)
+        recorded, settings = self.recorded, self.settings
+        if recorded is not self._final:
+            return rules.judge(recorded, settings)
+        # A run that is over is judged once: reports ask again and again.
+        if self._judged is None or self._judged[0] != settings:
+            self._judged = (settings, tuple(rules.judge(recorded, settings)))
+        return list(self._judged[1])
 
     @property
     def pools(self) -> list[PoolProfile]:
@@ -118,7 +129,7 @@ class Profile:
         return tuple(row.exemplar() for row in self.recorded.exemplars)
 
     def render(self, format: str = "text", **options: Any) -> str:
-        """The report in a format ("text"); `options` are the renderer's."""
+        """The report in a format of `txprof report`; `options` are the renderer's."""
         from txprof.report import render
 
         return render(self, format, **options)
@@ -165,6 +176,12 @@ class Profile:
             "exemplars": [_plain(asdict(exemplar)) for exemplar in self.exemplars],
         }
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows of it."""
+        from txprof.report.notebook import fragment
+
+        return fragment(self)
+
     def __repr__(self) -> str:
         seconds = self.seconds
         spent = "" if seconds is None else f": {seconds:.3f} s"
@@ -193,16 +210,27 @@ class _Work:
         self.call_seconds = 0.0
 
 
-def _function_profile(row: FunctionRow, recorded: Recorded) -> FunctionProfile:
-    work: dict[int, _Work] = defaultdict(_Work)
+_Function = tuple[str, str]
+"""Its file and name."""
+
+
+def _work_by_line(recorded: Recorded) -> dict[_Function, dict[int, _Work]]:
+    """What each line of each function sent and called, itself or in what it called."""
+    work: dict[_Function, dict[int, _Work]] = defaultdict(lambda: defaultdict(_Work))
     for statement in recorded.statements:
-        for number in _lines_in(row, statement.path):
-            work[number].queries += statement.count
-            work[number].query_seconds += statement.seconds
+        for site in set(statement.path):  # recursion may go through a line twice
+            done = work[site.file, site.function][site.line]
+            done.queries += statement.count
+            done.query_seconds += statement.seconds
     for call in recorded.external_calls:
-        for number in _lines_in(row, call.path):
-            work[number].calls += call.count
-            work[number].call_seconds += call.seconds
+        for site in set(call.path):
+            done = work[site.file, site.function][site.line]
+            done.calls += call.count
+            done.call_seconds += call.seconds
+    return work
+
+
+def _function_profile(row: FunctionRow, work: dict[int, _Work]) -> FunctionProfile:
     # Where no held time was measured, nothing was watched: not 0 queries, but nobody knows.
     nothing = None if row.held_seconds is None else _Work()
     source = row.source or []
@@ -226,14 +254,9 @@ def _function_profile(row: FunctionRow, recorded: Recorded) -> FunctionProfile:
     return FunctionProfile(
         site=Site(row.file, row.first_line, row.function),
         calls=row.calls,
-        seconds=sum(line.seconds for line in row.lines),
+        seconds=math.fsum(line.seconds for line in row.lines),
         held_seconds=row.held_seconds,
         transaction_seconds=row.transaction_seconds,
         lines=lines,
         note=row.note,
     )
-
-
-def _lines_in(row: FunctionRow, path: CallPath) -> set[int]:
-    """The lines of a function that a call path goes through."""
-    return {site.line for site in path if site.function == row.function and site.file == row.file}

@@ -6,12 +6,14 @@ A renderer writes nothing itself.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from txprof.report.styled import Styled
     from txprof.results import Profile
 
-FORMATS = ("text",)
+FORMATS = ("text", "html", "json", "markdown", "sarif", "github", "junit", "trace")
 
 
 def render(profile: Profile, format: str = "text", **options: Any) -> str:
@@ -27,7 +29,23 @@ def render(profile: Profile, format: str = "text", **options: Any) -> str:
 def print_report(profile: Profile, file: IO[str], **options: Any) -> None:
     """The text report, as wide and colourful as the file it goes to."""
     options = {**_fitting(file, profile.settings.color), **options}
-    text = render(profile, "text", **options)
+    _print(render(profile, "text", **options), file)
+
+
+def print_lines(lines: Iterable[Styled], file: IO[str], color: str) -> None:
+    """Lines, as the file takes them. What is too wide for a terminal, that wraps."""
+    fitting = _fitting(file, color)
+    ready = [line.ready(None, unicode=fitting["unicode"]) for line in lines]
+    _print("".join([f"{one.ansi if fitting['color'] else one.plain}\n" for one in ready]), file)
+
+
+def terminal_width(file: IO[str]) -> int | None:
+    """Its columns; None for a file that is no terminal."""
+    width: int | None = _fitting(file, "auto")["width"]
+    return width
+
+
+def _print(text: str, file: IO[str]) -> None:
     encoding = getattr(file, "encoding", None) or "utf-8"
     file.write(text.encode(encoding, "backslashreplace").decode(encoding))
     file.flush()
