@@ -145,7 +145,8 @@ def profile(
 
     Args:
         functions: what to line-profile; Python functions, methods, classes, and names or shell
-            patterns "module:function" of them. What a name leads to may be imported later.
+            patterns "module:function" of them, or of the files they are written in,
+            "app/research/*.py". What a name leads to may be imported later.
         scope: "process" (default) or "context", for blocks.
         name: the profile's name in reports; by default the function's.
         settings: any setting of `txprof.settings.Settings`, such as
@@ -184,9 +185,9 @@ def profile(
 
 def _check_target(target: Any) -> None:
     if isinstance(target, str):
-        from txprof.lines.names import Name
+        from txprof.lines.names import named
 
-        Name(target)
+        named(target)
         return
     from txprof.lines.targets import functions_of
 

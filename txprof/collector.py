@@ -8,7 +8,6 @@ distinct sites and not with events, and nothing is locked on the way.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Collection, Iterable
 from contextvars import ContextVar
 from dataclasses import replace
@@ -18,6 +17,7 @@ from txprof.callsite import Path
 from txprof.clock import clock
 from txprof.entries import COMPACTED, OTHERS, Entry, Key, Rows, add_rows, compact
 from txprof.exemplars import Slowest
+from txprof.forking import new_lock
 from txprof.perthread import PerThread
 from txprof.recorded import (
     BurstRow,
@@ -109,7 +109,7 @@ class Collector:
         self._open: set[Entry] = set()
         self._unfolded: set[Entry] = set()
         self._parts = PerThread(_Part, _fold)
-        self._lock = threading.Lock()
+        self._lock = new_lock()
 
     # Entries.
 
@@ -265,7 +265,7 @@ _blocks: tuple[Entry, ...] = ()
 
 watching_here: ContextVar[tuple[Collector, ...]] = ContextVar("txprof_collectors", default=())
 entries_here: ContextVar[tuple[Entry, ...]] = ContextVar("txprof_entries", default=())
-_registry_lock = threading.Lock()
+_registry_lock = new_lock()
 
 
 def active() -> tuple[Collector, ...]:

@@ -50,10 +50,10 @@ def save(recorded: Recorded, path: str | PathLike[str]) -> None:
 
     path = Path(path)
     if path.suffix == lprof.SUFFIX:
-        _write(path, lprof.dumps(recorded))
+        write(path, lprof.dumps(recorded))
         return
     document = _Document(FORMAT, VERSION, __version__, _with_files(recorded, _relative))
-    _write(path, msgspec.json.format(msgspec.json.encode(document), indent=1))
+    write(path, msgspec.json.format(msgspec.json.encode(document), indent=1))
 
 
 def load(path: str | PathLike[str]) -> Recorded:
@@ -135,7 +135,7 @@ def _check_head(name: str, data: bytes) -> None:
         )
 
 
-def _write(path: Path, data: bytes) -> None:
+def write(path: Path, data: bytes) -> None:
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as file:

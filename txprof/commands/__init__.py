@@ -5,5 +5,5 @@
 
 from __future__ import annotations
 
-COMMANDS = ("report", "demo", "doctor")
+COMMANDS = ("run", "report", "demo", "doctor")
 """In the order of `txprof --help`."""

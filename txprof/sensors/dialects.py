@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import sys
-import threading
 import weakref
 from collections.abc import Callable
 from types import FrameType
@@ -17,6 +16,7 @@ from typing import Any
 from txprof import callsite, collector, context, policy
 from txprof.clock import clock
 from txprof.context import Hold
+from txprof.forking import new_lock
 from txprof.model import State
 from txprof.rules.queries import N_PLUS_ONE, WRITE_LOOP
 from txprof.safety import drop_own_frame, note_once
@@ -34,7 +34,7 @@ _LOCKING_TEXTS = 64
 _CONTROL = frozenset({Effect.BEGIN, Effect.COMMIT, Effect.ROLLBACK})
 
 _wrapped: weakref.WeakSet[Any] = weakref.WeakSet()
-_lock = threading.Lock()
+_lock = new_lock()
 
 
 def _began(dialect: Any, fairy: Any, frame: FrameType) -> None:
