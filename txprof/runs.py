@@ -69,13 +69,16 @@ class BlockRun(Run):
         *,
         scope: str,
         names: Sequence[str] = (),
+        before_main: bool = False,
     ) -> None:
-        self._names = Names(names)
+        self._names = Names(names, before_main=before_main)
         loaded = self._names.loaded()
         super().__init__(name, functions, settings)
         for found, by_file in loaded:
             self._attach(found, by_file)
         self._names.start(self._attach)
+        if before_main and names:
+            main_module.find(self._names, self.collector)
         self._leaks = Leaks()
         self._in_context = scope == "context"
         if self._in_context:
@@ -86,10 +89,6 @@ class BlockRun(Run):
 
     def _attach(self, functions: Iterable[FunctionType], by_file: bool) -> None:
         lines.timer().attach(functions, self.collector, by_file=by_file)
-
-    def find_in_main(self) -> None:
-        """The main module is yet to start: find what the names lead to in it."""
-        main_module.find(self._names, self.collector)
 
     def abandon(self) -> None:
         """In a forked child: the block is its parent's, and so is what was counted."""

@@ -153,17 +153,13 @@ def _command(arguments: argparse.Namespace) -> list[str]:
 @contextmanager
 def _orders(arguments: argparse.Namespace) -> Iterator[Orders]:
     """The orders for the processes of this run, with the folder that they write to."""
-    from txprof.lines.names import named
     from txprof.programs.orders import Orders
     from txprof.settings import current
 
     settings = current()
     patterns = [pattern for pattern in arguments.lines if pattern != "auto"]
-    for pattern in patterns:
-        try:
-            named(pattern)
-        except ValueError as error:
-            raise CommandError(str(error).replace("profile() was given", "--lines:")) from error
+    if patterns:
+        _check_patterns(patterns)
     over: dict[str, Any] = {}
     if "auto" in arguments.lines:
         over["lines"] = "auto"
@@ -188,6 +184,16 @@ def _orders(arguments: argparse.Namespace) -> Iterator[Orders]:
         yield orders
         for left in folder.glob(f".{orders.stem}-*.tmp"):  # of a process that was killed
             left.unlink(missing_ok=True)
+
+
+def _check_patterns(patterns: list[str]) -> None:
+    from txprof.lines.names import named
+
+    for pattern in patterns:
+        try:
+            named(pattern)
+        except ValueError as error:
+            raise CommandError(str(error).replace("profile() was given", "--lines:")) from error
 
 
 def _name(arguments: argparse.Namespace) -> str:
@@ -226,14 +232,17 @@ def _tell(orders: Orders, arguments: argparse.Namespace, gates: list[Gate]) -> b
             profiles.append(txprof.load(part))
         except txprof.RecordingError as error:
             print(f"txprof: left out: {error}", file=sys.stderr)
+    reports = arguments.report or [Report("text", None)]
     if not profiles:
+        if not arguments.save and not gates and all(each.format == NO_REPORT for each in reports):
+            return False
         print("txprof: the program ended before anything was recorded", file=sys.stderr)
         return False
     merged = profiles[0] if len(profiles) == 1 else txprof.merge(*profiles)
     profile = txprof.Profile.of(merged.recorded, current())
     if arguments.save is not None and not Path(arguments.save).is_dir():
         profile.save(arguments.save)
-    for report in arguments.report or [Report("text", None)]:
+    for report in reports:
         _write(profile, report)
     return any(gate.stops(profile) for gate in gates)
 

@@ -98,8 +98,10 @@ def named(text: str) -> Name | Files:
 class Names:
     """The functions that several names lead to, while a block runs."""
 
-    def __init__(self, texts: Iterable[str]) -> None:
+    def __init__(self, texts: Iterable[str], *, before_main: bool = False) -> None:
         self._names = [named(text) for text in texts]
+        self._before_main = before_main
+        """Whether the main module is yet to start: it need not have what it is said to have."""
         self._found: Found | None = None
 
     def loaded(self) -> list[tuple[list[FunctionType], bool]]:
@@ -110,6 +112,8 @@ class Names:
                 if name.is_in(module_name) and isinstance(module, ModuleType):
                     found.append((name.functions(module), name.by_file))
             if isinstance(name, Files) or _WILD.search(name.text):
+                continue
+            if name.module == "__main__" and self._before_main:
                 continue
             exact = sys.modules.get(name.module)
             if exact is not None and not name.is_found and not half_imported(exact):

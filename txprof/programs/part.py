@@ -27,10 +27,17 @@ _SHARE = 20
 class Part:
     """A run that watches this process, and the file it is written to."""
 
-    def __init__(self, orders: Orders) -> None:
+    def __init__(self, orders: Orders, *, before_main: bool) -> None:
         settings = current().with_arguments(orders.settings)
         self.orders = orders
-        self.run = BlockRun(orders.name, [], settings, scope="process", names=orders.lines)
+        self.run = BlockRun(
+            orders.name,
+            [],
+            settings,
+            scope="process",
+            names=orders.lines,
+            before_main=before_main,
+        )
         self._path = orders.part(os.getpid(), self.run.collector.started_at)
         self._is_over = False
         self.flusher = Flusher(self.flush, settings.flush_seconds)

@@ -61,8 +61,7 @@ def finish() -> None:
 
 def _begin(orders: Orders) -> None:
     global _part
-    _part = Part(orders)
-    _part.run.find_in_main()
+    _part = Part(orders, before_main=True)
     if orders.builtin:
         setattr(builtins, "profile", _profile)  # noqa: B010  (no such builtin, says mypy)
     # First in, last out: what the program does at its own exit counts too.
@@ -105,7 +104,7 @@ def _after_fork() -> None:
     orders = _part.orders.as_child()
     try:
         _part.abandon()
-        _part = Part(orders)
+        _part = Part(orders, before_main=False)
         _part.flusher.start()
     except Exception as error:
         _part = None
