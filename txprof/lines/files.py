@@ -30,6 +30,8 @@ class Files:
         self.is_found = False
         self._pattern = re.compile(_regular(text))
         self._is_absolute = os.path.isabs(text)
+        self.is_exact = self._is_absolute and "*" not in text and "?" not in text
+        """Whether it is the path of one file."""
         # Asked for every function of every module that is imported meanwhile.
         self._matches = functools.lru_cache(maxsize=4096)(self._look)
 
@@ -58,7 +60,7 @@ class Files:
 
     def functions(self, module: ModuleType) -> list[FunctionType]:
         """What it names in this module."""
-        file = getattr(module, "__file__", None)
+        file = vars(module).get("__file__")
         if not isinstance(file, str) or not self.matches(file):
             return []
         found = {

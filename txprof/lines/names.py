@@ -107,10 +107,16 @@ class Names:
     def loaded(self) -> list[tuple[list[FunctionType], bool]]:
         """Those in modules that are imported already; ValueError for an exact name that is not."""
         found = []
+        modules = [each for each in sys.modules.items() if isinstance(each[1], ModuleType)]
+        by_path: dict[str, list[ModuleType]] = {}
+        for _, module in modules:
+            by_path.setdefault(str(vars(module).get("__file__")), []).append(module)
         for name in self._names:
-            for module_name, module in list(sys.modules.items()):
-                if name.is_in(module_name) and isinstance(module, ModuleType):
-                    found.append((name.functions(module), name.by_file))
+            if isinstance(name, Files) and name.is_exact:  # perhaps one of hundreds
+                candidates = by_path.get(name.text, [])
+            else:
+                candidates = [module for module_name, module in modules if name.is_in(module_name)]
+            found += [(name.functions(module), name.by_file) for module in candidates]
             if isinstance(name, Files) or _WILD.search(name.text):
                 continue
             if name.module == "__main__" and self._before_main:
