@@ -36,6 +36,14 @@ from txprof.results import Profile
 
 __version__ = "0.1.0"
 
+
+def load_ipython_extension(shell: object) -> None:
+    """`%load_ext txprof`: the cell magic `%%txprof`."""
+    from txprof.notebook import load
+
+    load(shell)
+
+
 __all__ = [
     "Call",
     "Exemplar",

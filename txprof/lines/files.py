@@ -19,6 +19,8 @@ from txprof.lines.targets import functions_of
 
 SUFFIX = ".py"
 
+_OWN = os.path.dirname(os.path.abspath(__file__)) + os.sep
+
 
 class Files:
     """One pattern of files."""
@@ -64,10 +66,10 @@ class Files:
         if not isinstance(file, str) or not self.matches(file):
             return []
         found = {
-            id(function.__code__): function
+            id(function): function
             for member in list(vars(module).values())
             for function in _functions(member)
-            if self.matches(function.__code__.co_filename)
+            if self.matches(_file_of(function))
         }
         self.is_found = self.is_found or bool(found)
         return list(found.values())
@@ -89,6 +91,14 @@ def nested(code: CodeType) -> Iterator[CodeType]:
             if constant.co_flags & CO_OPTIMIZED and not constant.co_name.startswith("<"):
                 yield constant
             yield from nested(constant)
+
+
+def _file_of(function: FunctionType) -> str:
+    """Where a function is written, also while our own prologue stands in for its code (3.11)."""
+    file = function.__code__.co_filename
+    if file.startswith(_OWN):
+        file = str(function.__globals__.get("__file__"))
+    return file
 
 
 def _functions(member: Any) -> list[FunctionType]:
