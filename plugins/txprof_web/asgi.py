@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 from inspect import isawaitable
 from typing import Any
 
@@ -72,7 +74,14 @@ class ASGIMiddleware(Middleware):
             await self.app(scope, receive, note_status)
         finally:
             await block.__aexit__(None, None, None)
-            self._report(request, patterns, status, profile)
+            # Not on the thread of the event loop: the others go on meanwhile.
+            report = functools.partial(self._report, request, patterns, status, profile)
+            try:
+                loop = asyncio.get_running_loop()
+            except RuntimeError:  # another one's, such as trio's
+                report()
+            else:
+                await loop.run_in_executor(None, report)
 
 
 async def _may(guard: Guard, request: Request) -> bool:

@@ -62,7 +62,7 @@ def _module_files() -> Iterator[str]:
         # Of what stands there some are no modules, and answer any question with an import.
         file = vars(module).get("__file__") if isinstance(module, ModuleType) else None
         if isinstance(file, str) and file.endswith(".py"):
-            yield os.path.abspath(file)
+            yield file if os.path.isabs(file) else os.path.abspath(file)
 
 
 def _segments(pattern: str) -> tuple[str, ...]:

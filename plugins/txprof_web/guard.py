@@ -59,6 +59,8 @@ class Guard:
         self._secret = None if secret is None else secret.encode()
         self._parameter = parameter
         self.header = header.lower()
+        self.environ_name = f"HTTP_{header.replace('-', '_').upper()}"
+        """The header's name under WSGI."""
         self._secret_header = f"{self.header}-secret"
         self._failed = False
 

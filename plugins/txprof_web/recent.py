@@ -110,5 +110,5 @@ def _shown(profiled: Profiled) -> str:
         f"{escape(profiled.status)} · {profiled.seconds * 1e3:.1f} ms · {found} "
         f'<span class="when">{profiled.at:%Y-%m-%d %H:%M:%S} UTC</span> '
         f'<span class="asked">{escape(profiled.asked)}</span>'
-        f"</summary><pre>{escape(profiled.report)}</pre></details>"
+        f'</summary><pre tabindex="0">{escape(profiled.report)}</pre></details>'
     )

@@ -27,12 +27,11 @@ class WSGIMiddleware(Middleware):
         guard = self._guard
         if guard is None:
             return self.app(environ, start_response)  # type: ignore[no-any-return]
-        name = f"HTTP_{guard.header.replace('-', '_').upper()}"
         if environ.get("PATH_INFO") == self._page and self._page is not None:
             request = _request(environ)
             if _may(guard, request):
                 return self._show(request, start_response)
-        elif guard.may_ask(environ.get("QUERY_STRING", ""), environ.get(name)):
+        elif guard.may_ask(environ.get("QUERY_STRING", ""), environ.get(guard.environ_name)):
             request = _request(environ)
             patterns = guard.patterns(request)
             if patterns and _may(guard, request):

@@ -143,8 +143,9 @@ def _command(arguments: argparse.Namespace) -> list[str]:
     if arguments.is_code:
         return [*python(), "-c", target, *rest]
     if target != "-" and not os.path.exists(target):
-        found = None if os.sep in target else shutil.which(target)
-        if found is None:
+        beside = os.path.dirname(sys.executable)  # first those of this environment, active or not
+        found = shutil.which(target, path=os.pathsep.join([beside, os.environ.get("PATH", "")]))
+        if found is None or os.sep in target:
             raise CommandError(f"there is no file {target!r}; to run a module, write -m {target}")
         target = found  # an installed script, as kernprof finds it: `txprof run gunicorn app:app`
     return [*python(), target, *rest]

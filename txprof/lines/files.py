@@ -71,7 +71,7 @@ class Files:
             for function in _functions(member)
             if self.matches(_file_of(function))
         }
-        self.is_found = self.is_found or bool(found)
+        self.is_found = True  # the file is there, whatever is in it
         return list(found.values())
 
     def names_code(self, code: CodeType, _modules: tuple[str, ...]) -> bool:

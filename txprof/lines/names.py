@@ -109,10 +109,11 @@ class Names:
         found = []
         modules = [each for each in sys.modules.items() if isinstance(each[1], ModuleType)]
         by_path: dict[str, list[ModuleType]] = {}
-        for _, module in modules:
-            by_path.setdefault(str(vars(module).get("__file__")), []).append(module)
         for name in self._names:
             if isinstance(name, Files) and name.is_exact:  # perhaps one of hundreds
+                if not by_path:
+                    for _, module in modules:
+                        by_path.setdefault(str(vars(module).get("__file__")), []).append(module)
                 candidates = by_path.get(name.text, [])
             else:
                 candidates = [module for module_name, module in modules if name.is_in(module_name)]
