@@ -2,8 +2,8 @@
 
 Adding a command is adding a file to `txprof/commands/`, and a line in its table.
 
-Exit status: 0 it went well, 1 the doctor found something wrong, 2 wrong usage or something that
-cannot be read, 130 interrupted.
+Exit status: 0 it went well (`txprof run`: that of the program), 1 the doctor, or `--fail-on`, found
+something wrong, 2 wrong usage or something that cannot be read, 130 interrupted.
 """
 
 from __future__ import annotations

@@ -105,7 +105,7 @@ def _functions(member: Any) -> list[FunctionType]:
     try:
         found = functions_of(member)
     except Exception:  # not a function; or an object that answers any question with an error
-        return []
+        found = []
     if isinstance(member, type):
         for inner in list(vars(member).values()):
             if isinstance(inner, type) and inner.__qualname__.startswith(member.__qualname__ + "."):
