@@ -17,8 +17,11 @@ from typing import Any
 
 import pytest
 from helpers import calls_seen
+from sqlalchemy import create_engine
 
 import txprof
+from txprof import context
+from txprof.programs.part import Flusher
 
 TXPROF = [sys.executable, "-m", "txprof", "run", "--report", "none"]
 
@@ -184,11 +187,35 @@ thread.join()
     assert rpc_calls(profile) == {"before": 1, "child": 1}
 
 
+def test_writing_goes_on_after_a_fork_in_the_parent_alone() -> None:
+    written = threading.Event()
+    flusher = Flusher(written.set, 0.01)
+    flusher.start()
+    assert written.wait(PATIENCE)
+    flusher.stand_aside()
+    written.clear()
+    engine = create_engine("sqlite://")
+    with txprof.profile(on_finding="ignore"), engine.connect():
+        assert written.wait(PATIENCE)  # something happened
+    flusher.stand_aside()
+    flusher.forget()
+    assert flusher._go_on not in context.edges
+    written.clear()
+    with txprof.profile(on_finding="ignore"), engine.connect():
+        pass
+    assert not flusher._runs
+    engine.dispose()
+
+
 @pytest.mark.parametrize("asked", [True, False])
 def test_subprocesses_are_watched_if_asked(asked: bool, folder: Path) -> None:
+    (folder / "child.py").write_text(
+        "import os\nfrom jobs import work\nwork('child')\nprint(os.environ.get('PYTHONPATH', ''))"
+    )
     code = """
-import subprocess, sys
-subprocess.run([sys.executable, "-c", "from jobs import work; work('child')"], check=True)
+import os, subprocess, sys
+path = subprocess.check_output([sys.executable, "child.py"], text=True).strip()
+assert path == os.environ.get("PYTHONPATH", "")
 """
     profile = run(folder, code, *(["--children"] if asked else []))
     assert rpc_calls(profile) == ({"child": 1} if asked else {})

@@ -7,6 +7,7 @@ finds the last whole state.
 from __future__ import annotations
 
 import os
+import sys
 from _thread import LockType, allocate_lock, start_new_thread
 from collections.abc import Callable
 
@@ -58,7 +59,8 @@ class Part:
             self.run.leave(failed=True, tell_names=self.orders.is_main)
             self.flush()
         except Exception as error:
-            note_once("the recording of a process", error)
+            # Not in silence: what is missing must not pass for a clean process.
+            print(f"txprof: what this process did is not recorded: {error}", file=sys.stderr)
 
     def abandon(self) -> None:
         """This is a forked child: what was counted is its parent's."""
@@ -111,8 +113,9 @@ class Flusher:
             self._ended.acquire(timeout=patience)
 
     def forget(self) -> None:
-        """The thread is the parent's."""
+        """This is a forked child: the thread, and what it writes, is the parent's."""
         self._runs = False
+        self._do_not_go_on()
 
     def stand_aside(self) -> None:
         """Until something happens that is worth writing down."""
@@ -121,9 +124,12 @@ class Flusher:
             context.edges.append(self._go_on)
 
     def _go_on(self, _hold: Hold) -> None:
+        self._do_not_go_on()
+        self.start()
+
+    def _do_not_go_on(self) -> None:
         if self._go_on in context.edges:
             context.edges.remove(self._go_on)
-        self.start()
 
     def _loop(self, wake: LockType, ended: LockType) -> None:
         try:

@@ -7,18 +7,20 @@ import builtins
 import os
 import signal
 import sys
+import threading
 from types import FrameType
 from typing import Any
 
 from txprof.lines.targets import functions_of
 from txprof.programs import children
-from txprof.programs.orders import VARIABLE, Orders, clear_environment, environment
+from txprof.programs.orders import VARIABLE, Orders, clear_environment
 from txprof.programs.part import Part
 from txprof.safety import note_once
+from txprof.settings import enabled
 
 _part: Part | None = None
 
-_TERMINATION = 10.0
+_TERMINATION = 5.0
 """Seconds that a SIGTERM waits for what is being written."""
 
 
@@ -30,10 +32,11 @@ def start() -> None:
     try:
         orders = Orders.decode(text)
         if orders.children:
-            os.environ.update(environment(orders.as_child()))
+            os.environ[VARIABLE] = orders.as_child().encode()
         else:
             clear_environment()
-        _begin(orders)
+        if enabled():
+            _begin(orders)
     except Exception as error:
         # Not in silence: a detector that is inert must not pass for a clean program.
         print(f"txprof: this process is not watched: {error}", file=sys.stderr)
@@ -66,7 +69,8 @@ def _begin(orders: Orders) -> None:
         setattr(builtins, "profile", _profile)  # noqa: B010  (no such builtin, says mypy)
     # First in, last out: what the program does at its own exit counts too.
     atexit.register(finish)
-    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if in_main_thread and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _terminate)
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(before=_before_fork, after_in_child=_after_fork)
