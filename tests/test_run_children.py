@@ -372,7 +372,7 @@ def test_workers_of_gunicorn_lose_nothing_that_was_flushed(folder: Path) -> None
     with running(
         folder, *command, "--log-level", "error", env=environment, stderr=subprocess.DEVNULL
     ) as process:
-        eventually(socket_path.exists)
+        eventually(lambda: _listens(socket_path))
         answers: list[str] = []
         clients = [
             threading.Thread(target=lambda: answers.append(get(socket_path, "/meet")))
@@ -401,6 +401,15 @@ def test_workers_of_gunicorn_lose_nothing_that_was_flushed(folder: Path) -> None
     assert calls.pop(newcomer) >= 1
     assert {name: calls[name] for name in sent} == sent
     assert not list((folder / "parts").glob(".*"))
+
+
+def _listens(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as client:
+        try:
+            client.connect(str(path))
+        except OSError:
+            return False
+    return True
 
 
 def _newcomer(socket_path: Path, known: dict[str, int]) -> str | None:
