@@ -230,6 +230,17 @@ def test_reports_go_where_they_are_sent_and_fail_on_turns_success_into_1(works: 
     assert done.returncode == 1
 
 
+@pytest.mark.parametrize(("status", "expected"), [(0, 2), (4, 4)])
+def test_what_cannot_be_written_hides_neither_the_rest_nor_the_status(
+    works: Path, status: int, expected: int
+) -> None:
+    reports = ["--report=text=no/where.txt", "--report", "text=-"]
+    done = txprof_run(*reports, "works.py", status, cwd=works)
+    assert done.stderr == "txprof: error: --report no/where.txt: No such file or directory\n"
+    assert "io-in-transaction" in done.stdout
+    assert done.returncode == expected
+
+
 def test_fail_on_leaves_the_status_of_a_program_that_failed(works: Path) -> None:
     done = txprof_run("--report=none", "--fail-on", "error", "works.py", 4, cwd=works)
     assert done.returncode == 4

@@ -25,6 +25,9 @@ NO_REPORT = "none"
 FOUND = 1
 """Exit status of a program that ended well, where `--fail-on` found something."""
 
+USAGE = 2
+"""And where something cannot be written."""
+
 
 def add(commands: Any) -> None:
     parser = commands.add_parser(
@@ -129,8 +132,8 @@ def run(arguments: argparse.Namespace) -> int:
     with ExitStack() as stack:
         orders = stack.enter_context(_orders(arguments))
         status = launch.run(command, environment(orders))
-        failed = _tell(orders, arguments, fail_on)
-    return _ended(status or (FOUND if failed else 0))
+        told = _tell(orders, arguments, fail_on)
+    return _ended(status or told)
 
 
 def _command(arguments: argparse.Namespace) -> list[str]:
@@ -222,8 +225,11 @@ def _folder(save: str | None) -> Path | None:
         raise CommandError(f"--save {save}: cannot be written: {error.strerror}") from error
 
 
-def _tell(orders: Orders, arguments: argparse.Namespace, gates: list[Gate]) -> bool:
-    """Save and report what the processes wrote; returns whether a gate stops it."""
+def _tell(orders: Orders, arguments: argparse.Namespace, gates: list[Gate]) -> int:
+    """Save and report what the processes wrote; returns the status where the program's is 0.
+
+    What cannot be written is said, and hides neither the rest nor how the program ended.
+    """
     import txprof
     from txprof.settings import current
 
@@ -236,16 +242,28 @@ def _tell(orders: Orders, arguments: argparse.Namespace, gates: list[Gate]) -> b
     reports = arguments.report or [Report("text", None)]
     if not profiles:
         if not arguments.save and not gates and all(each.format == NO_REPORT for each in reports):
-            return False
+            return 0
         print("txprof: the program ended before anything was recorded", file=sys.stderr)
-        return False
+        return 0
     merged = profiles[0] if len(profiles) == 1 else txprof.merge(*profiles)
     profile = txprof.Profile.of(merged.recorded, current())
+    status = FOUND if any(gate.stops(profile) for gate in gates) else 0
     if arguments.save is not None and not Path(arguments.save).is_dir():
-        profile.save(arguments.save)
+        try:
+            profile.save(arguments.save)
+        except OSError as error:
+            status = _not_written("--save", arguments.save, error)
     for report in reports:
-        _write(profile, report)
-    return any(gate.stops(profile) for gate in gates)
+        try:
+            _write(profile, report)
+        except OSError as error:
+            status = _not_written("--report", report.file, error)
+    return status
+
+
+def _not_written(option: str, file: str | None, error: OSError) -> int:
+    print(f"txprof: error: {option} {file}: {error.strerror or error}", file=sys.stderr)
+    return USAGE
 
 
 def _write(profile: Profile, report: Report) -> None:
@@ -256,16 +274,14 @@ def _write(profile: Profile, report: Report) -> None:
         if report.format == "text":
             profile.print(stream)
         else:
-            stream.write(profile.render(report.format))
+            stream.flush()
+            stream.buffer.write(profile.render(report.format).encode("utf-8", "backslashreplace"))
             stream.flush()
         return
     from txprof.recording import write
 
     assert report.file is not None
-    try:
-        write(Path(report.file), profile.render(report.format).encode())
-    except OSError as error:
-        raise CommandError(f"--report: {report.file}: {error.strerror}") from error
+    write(Path(report.file), profile.render(report.format).encode("utf-8", "backslashreplace"))
 
 
 class Gate(NamedTuple):
