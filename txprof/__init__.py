@@ -9,7 +9,9 @@ from __future__ import annotations
 from txprof.api import (
     allow,
     allow_if,
+    entry,
     external_call,
+    is_active,
     load,
     merge,
     pool_status,
@@ -34,6 +36,14 @@ from txprof.results import Profile
 
 __version__ = "0.1.0"
 
+
+def load_ipython_extension(shell: object) -> None:
+    """`%load_ext txprof`: the cell magic `%%txprof`."""
+    from txprof.notebook import load
+
+    load(shell)
+
+
 __all__ = [
     "Call",
     "Exemplar",
@@ -52,7 +62,9 @@ __all__ = [
     "__version__",
     "allow",
     "allow_if",
+    "entry",
     "external_call",
+    "is_active",
     "load",
     "merge",
     "pool_status",

@@ -145,7 +145,8 @@ def profile(
 
     Args:
         functions: what to line-profile; Python functions, methods, classes, and names or shell
-            patterns "module:function" of them. What a name leads to may be imported later.
+            patterns "module:function" of them, or of the files they are written in,
+            "app/research/*.py". What a name leads to may be imported later.
         scope: "process" (default) or "context", for blocks.
         name: the profile's name in reports; by default the function's.
         settings: any setting of `txprof.settings.Settings`, such as
@@ -184,9 +185,9 @@ def profile(
 
 def _check_target(target: Any) -> None:
     if isinstance(target, str):
-        from txprof.lines.names import Name
+        from txprof.lines.names import named
 
-        Name(target)
+        named(target)
         return
     from txprof.lines.targets import functions_of
 
@@ -327,6 +328,45 @@ class external_call:
 
     async def __aexit__(self, *error: object) -> None:
         self.__exit__(*error)
+
+
+class entry:
+    """What runs in the block is one entry into the application: a request, a job, a message.
+
+    Repeats are counted within an entry: what each of a hundred requests runs once is no burst. For
+    a block that watches the process, or `txprof run`, the code that serves requests or takes jobs
+    says so; a profiled function is an entry of its own. Costs next to nothing when nobody watches.
+    """
+
+    def __init__(self) -> None:
+        self._begun: list[Any] = []
+
+    def __enter__(self) -> None:
+        begun: tuple[Any, ...] = ()
+        if is_active():
+            from txprof.collector import active, begin_calls
+
+            begun = begin_calls(tuple(each for each in active() if each.is_block))
+        self._begun.append(begun)
+
+    def __exit__(self, *error: object) -> None:
+        begun = self._begun.pop()
+        if begun:
+            from txprof.collector import end_calls
+
+            end_calls(begun)
+
+    async def __aenter__(self) -> None:
+        self.__enter__()
+
+    async def __aexit__(self, *error: object) -> None:
+        self.__exit__(*error)
+
+
+def is_active() -> bool:
+    """Whether a profile watches what runs here."""
+    collector = sys.modules.get("txprof.collector")
+    return collector is not None and bool(collector.active())
 
 
 def watch(target: str | Callable[..., Any], *, kind: str, name: str | None = None) -> Watch:

@@ -2,9 +2,9 @@
 
 Adding a command is adding a file to `txprof/commands/`, and a line in its table.
 
-Exit status: 0 it went well; 1 something was found (a finding that `--fail-on` names, a `diff` that
-got worse, something that the doctor does not see); 2 wrong usage, or something that cannot be read
-or written; 130 interrupted.
+Exit status: 0 it went well (`txprof run`: that of the program); 1 something was found (a finding
+that `--fail-on` names, a `diff` that got worse, something that the doctor does not see); 2 wrong
+usage, or something that cannot be read or written; 130 interrupted.
 """
 
 from __future__ import annotations

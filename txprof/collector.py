@@ -8,7 +8,6 @@ distinct sites and not with events, and nothing is locked on the way.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Collection, Hashable, Iterable
 from contextvars import ContextVar
 from dataclasses import replace
@@ -18,6 +17,7 @@ from txprof.callsite import Path
 from txprof.clock import clock
 from txprof.entries import COMPACTED, OTHERS, Entry, Key, Rows, add_rows, compact
 from txprof.exemplars import Slowest
+from txprof.forking import new_lock
 from txprof.perthread import PerThread
 from txprof.recorded import (
     BurstRow,
@@ -117,7 +117,7 @@ class Collector:
         self._open: set[Entry] = set()
         self._unfolded: set[Entry] = set()
         self._parts = PerThread(_Part, _fold)
-        self._lock = threading.Lock()
+        self._lock = new_lock()
 
     # Entries.
 
@@ -188,12 +188,13 @@ class Collector:
         except KeyError:
             if len(part.cases) >= _CASES:
                 part.cases.clear()
-            mine = part.cases[case, allowed] = self._row(part, replace(row, allowed=allowed))
+            mine = part.cases[case, allowed] = self._row(part, row, allowed)
         mine.count += 1
         return mine
 
-    def _row(self, part: _Part, row: CallRow) -> CallRow:
+    def _row(self, part: _Part, row: CallRow, allowed: str | None) -> CallRow:
         rows = part.calls
+        row = replace(row, allowed=allowed, target=self.redact("target", row.target))
         key = row.key()
         if key not in rows and len(rows) >= self.settings.max_rows:
             row.target = OTHERS
@@ -285,7 +286,7 @@ which cannot afford a call."""
 
 watching_here: ContextVar[tuple[Collector, ...]] = ContextVar("txprof_collectors", default=())
 entries_here: ContextVar[tuple[Entry, ...]] = ContextVar("txprof_entries", default=())
-_registry_lock = threading.Lock()
+_registry_lock = new_lock()
 
 
 def watches(_instance: object = None) -> object:

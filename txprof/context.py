@@ -8,6 +8,7 @@ it. Nothing is counted: counters drift when a connection is lost, records do not
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Callable
@@ -244,6 +245,15 @@ holds_here: ContextVar[tuple[Hold, ...]] = ContextVar("txprofholds_here", defaul
 
 edges: list[Callable[[Hold], None]] = []
 """Called after a hold or its transaction opened or ended: the line timer splits its line there."""
+
+
+def _leave_to_parent() -> None:
+    """In a forked child: connections that were out are its parent's."""
+    holds_here.set(())
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_parent)
 
 
 def open_hold(engine: str, path: Path, pool: object = None) -> Hold:

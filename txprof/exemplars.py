@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import heapq
-import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from txprof.forking import new_lock
 from txprof.model import CallPath, Exemplar, TimedCall, TimedStatement
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class Slowest:
         self.limit = limit
         self._kept: list[_Kept] = []
         self._floor = 0.0 if limit else float("inf")
-        self._lock = threading.Lock()
+        self._lock = new_lock()
 
     def admits(self, seconds: float) -> bool:
         """Whether one of so many seconds may be among them: asked before its row is made."""

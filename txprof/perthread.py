@@ -8,6 +8,8 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
+from txprof.forking import new_lock
+
 Part = TypeVar("Part")
 
 
@@ -40,7 +42,7 @@ class PerThread(Generic[Part]):
         self._create = create
         self._fold = fold
         self.local = thread_local()
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         self._ended = create()
         self._live: list[tuple[weakref.ref[_Owner], Part]] = []
 

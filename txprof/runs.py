@@ -8,7 +8,7 @@ import os
 import sys
 import weakref
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from types import FunctionType
 from typing import Any
@@ -23,7 +23,7 @@ from txprof.collector import (
     watch_process,
 )
 from txprof.entries import Entry
-from txprof.lines import openers
+from txprof.lines import main_module, openers
 from txprof.lines.names import Names
 from txprof.model import Finding
 from txprof.recorded import Recorded
@@ -48,6 +48,10 @@ class Run:
         if settings.lines == "auto":
             openers.watch()
 
+    def time_lines(self, functions: Iterable[FunctionType]) -> None:
+        """Line-profile these too, from now on."""
+        lines.timer().attach(functions, self.collector)
+
     def close(self) -> None:
         """It is over: keep what there is, and let go of the functions."""
         self.profile.finish()
@@ -65,10 +69,16 @@ class BlockRun(Run):
         *,
         scope: str,
         names: Sequence[str] = (),
+        before_main: bool = False,
     ) -> None:
-        self._names = Names(names)
-        super().__init__(name, [*functions, *self._names.loaded()], settings)
-        self._names.start(lambda found: lines.timer().attach(found, self.collector))
+        self._names = Names(names, before_main=before_main)
+        loaded = self._names.loaded()
+        super().__init__(name, functions, settings)
+        for found, by_file in loaded:
+            self._attach(found, by_file)
+        self._names.start(self._attach)
+        if before_main and names:
+            main_module.find(self._names, self.collector)
         self._leaks = Leaks()
         self._in_context = scope == "context"
         if self._in_context:
@@ -77,9 +87,19 @@ class BlockRun(Run):
         else:
             self._entry = watch_process(self.collector)
 
-    def leave(self, *, failed: bool) -> None:
-        """The block was left."""
-        self._names.stop()
+    def _attach(self, functions: Iterable[FunctionType], by_file: bool) -> None:
+        lines.timer().attach(functions, self.collector, by_file=by_file)
+
+    def abandon(self) -> None:
+        """In a forked child: the block is its parent's, and so is what was counted."""
+        self._names.stop(tell=False)
+        unwatch_process(self._entry)
+        unwatch_context(self._entry)
+        self.close()
+
+    def leave(self, *, failed: bool, tell_names: bool = True) -> None:
+        """The block was left. `tell_names`: say which names led nowhere."""
+        self._names.stop(tell=tell_names)
         if self._in_context:
             unwatch_context(self._entry)
         else:

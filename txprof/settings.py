@@ -87,6 +87,10 @@ class Settings:
     """Colours in the report: auto (a terminal, and no NO_COLOR), always, never."""
     exemplars: int = 20
     """So many of the slowest transactions are kept whole, statement by statement; 0: none."""
+    children: bool = False
+    """`txprof run` also watches the Python programs that the program runs as subprocesses."""
+    flush_seconds: float = 5.0
+    """So often each process under `txprof run` writes down what it has so far; 0: at its end."""
     max_rows: int = 20_000
     """Distinct statements, and external calls, kept apart in one profile; the rest is summed."""
 

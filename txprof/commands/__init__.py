@@ -5,5 +5,5 @@
 
 from __future__ import annotations
 
-COMMANDS = ("report", "show", "diff", "merge", "demo", "doctor")
+COMMANDS = ("run", "report", "show", "diff", "merge", "demo", "doctor")
 """In the order of `txprof --help`."""

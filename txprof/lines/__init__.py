@@ -22,8 +22,14 @@ class LineTimer(Protocol):
     A record is kept per running call and folded into its function's totals.
     """
 
-    def attach(self, functions: Iterable[FunctionType], collector: Collector) -> None:
-        """From now on, calls of these functions are timed where `collector` watches."""
+    def attach(
+        self, functions: Iterable[FunctionType], collector: Collector, *, by_file: bool = False
+    ) -> None:
+        """From now on, calls of these functions are timed where `collector` watches.
+
+        `by_file`: named by their file. Those that are never called are not shown, and those that
+        are nested in them are timed too, where the interpreter can (3.12 and newer).
+        """
 
     def rows(self, collector: Collector) -> list[FunctionRow]:
         """What was gathered for `collector` so far."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import sys
-import threading
 from collections.abc import Iterable
 from dis import opmap
 from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_ITERABLE_COROUTINE
@@ -19,6 +18,8 @@ from typing import Any
 from txprof import context
 from txprof.clock import clock
 from txprof.collector import Collector, active
+from txprof.forking import new_lock
+from txprof.lines.files import nested
 from txprof.lines.running import PAUSED, Running, Tables
 from txprof.recorded import FunctionRow
 
@@ -47,19 +48,25 @@ class MonitoringTimer:
         self._tables = Tables()
         self._paused: dict[int, Running] = {}
         """Generators between two values, by the id of their frame."""
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         self._tool: int | None = None
 
-    def attach(self, functions: Iterable[FunctionType], collector: Collector) -> None:
+    def attach(
+        self, functions: Iterable[FunctionType], collector: Collector, *, by_file: bool = False
+    ) -> None:
         """From now on, calls of these functions are timed where `collector` watches."""
-        self.attach_codes((function.__code__ for function in functions), collector)
+        codes = [function.__code__ for function in functions]
+        if by_file:
+            codes += [inner for code in codes for inner in nested(code)]
+        self.attach_codes(codes, collector, by_name=not by_file)
 
     def attach_codes(
         self, codes: Iterable[CodeType], collector: Collector, *, by_name: bool = True
     ) -> None:
         """The same, of functions known by their code."""
+        codes = list(codes)
         with self._lock:
-            if self._tool is None and not self._take_tool():
+            if not codes or (self._tool is None and not self._take_tool()):
                 return
             assert self._tool is not None
             for code in codes:

@@ -1,7 +1,7 @@
 """Functions to profile by name: "app.jobs:process", "app.research:Researcher.*", "app.*:*".
 
-Both sides may be shell patterns. What is not imported yet is found when it is; nothing is imported
-for it.
+Both sides may be shell patterns. Or by the file they are written in: `lines/files.py`. What is not
+imported yet is found when it is; nothing is imported for it.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ import logging
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from types import FunctionType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 import wrapt
 
+from txprof.lines.files import Files, is_files
 from txprof.lines.targets import functions_of, methods_of
 from txprof.safety import note_once
 from txprof.sensors.placing import half_imported
@@ -26,18 +27,21 @@ logger = logging.getLogger("txprof")
 _NAME = re.compile(r"(?P<module>[\w.*?\[\]!-]+):(?P<function>[\w.*?\[\]!-]+)")
 _WILD = re.compile(r"[*?\[]")
 
-Found = Callable[[Iterable[FunctionType]], None]
+Found = Callable[[Iterable[FunctionType], bool], None]
+"""Takes functions, and whether they were named by their file: then those nested in them count."""
 
 
 class Name:
     """One name or pattern, "module:function"."""
+
+    by_file = False
 
     def __init__(self, text: str) -> None:
         match = _NAME.fullmatch(text)
         if match is None:
             raise ValueError(
                 f"profile() was given {text!r}: a function's name is 'module:function', "
-                "such as 'app.jobs:process' or 'app.research:*'"
+                "such as 'app.jobs:process' or 'app.research:*'; or give a file, 'app/jobs.py'"
             )
         self.text = text
         self.module = match["module"]
@@ -69,6 +73,15 @@ class Name:
                 except TypeError:  # a class without methods, a builtin
                     pass
 
+    def names_code(self, code: CodeType, modules: tuple[str, ...]) -> bool:
+        """Whether it names this function of a module that goes by any of these names."""
+        if not any(map(self.is_in, modules)):
+            return False
+        of_class = not _WILD.search(self.function) and f"{self.function}."
+        return fnmatch.fnmatchcase(code.co_qualname, self.function) or bool(
+            of_class and code.co_qualname.startswith(of_class)
+        )
+
     def missing_in(self, module: ModuleType) -> str:
         """What to say when an exact name is not there."""
         names = [name for name, _ in _members(vars(module), module.__name__)]
@@ -77,21 +90,39 @@ class Name:
         return f"profile({self.text!r}): {module.__name__} has no {self.function!r}{meant}"
 
 
+def named(text: str) -> Name | Files:
+    """What a text names; ValueError for one that is no name."""
+    return Files(text) if is_files(text) else Name(text)
+
+
 class Names:
     """The functions that several names lead to, while a block runs."""
 
-    def __init__(self, texts: Iterable[str]) -> None:
-        self._names = [Name(text) for text in texts]
+    def __init__(self, texts: Iterable[str], *, before_main: bool = False) -> None:
+        self._names = [named(text) for text in texts]
+        self._before_main = before_main
+        """Whether the main module is yet to start: it need not have what it is said to have."""
         self._found: Found | None = None
 
-    def loaded(self) -> list[FunctionType]:
+    def loaded(self) -> list[tuple[list[FunctionType], bool]]:
         """Those in modules that are imported already; ValueError for an exact name that is not."""
         found = []
+        modules = [each for each in sys.modules.items() if isinstance(each[1], ModuleType)]
+        by_path: dict[str, list[ModuleType]] = {}
         for name in self._names:
-            for module_name, module in list(sys.modules.items()):
-                if name.is_in(module_name) and isinstance(module, ModuleType):
-                    found += name.functions(module)
-            exact = None if _WILD.search(name.text) else sys.modules.get(name.module)
+            if isinstance(name, Files) and name.is_exact:  # perhaps one of hundreds
+                if not by_path:
+                    for _, module in modules:
+                        by_path.setdefault(str(vars(module).get("__file__")), []).append(module)
+                candidates = by_path.get(name.text, [])
+            else:
+                candidates = [module for module_name, module in modules if name.is_in(module_name)]
+            found += [(name.functions(module), name.by_file) for module in candidates]
+            if isinstance(name, Files) or _WILD.search(name.text):
+                continue
+            if name.module == "__main__" and self._before_main:
+                continue
+            exact = sys.modules.get(name.module)
             if exact is not None and not name.is_found and not half_imported(exact):
                 raise ValueError(name.missing_in(exact))
         return found
@@ -104,13 +135,33 @@ class Names:
             wrapt.register_post_import_hook(lambda _module: None, "txprof.lines.names")
             sys.meta_path.insert(0, self)
 
-    def stop(self) -> None:
+    def of_main(self, codes: Iterable[CodeType], modules: tuple[str, ...]) -> list[CodeType]:
+        """Those among the main module's functions; it goes by any of these names."""
+        found = []
+        for code in codes:
+            for name in self._names:
+                if name.names_code(code, modules):
+                    name.is_found = True
+                    found.append(code)
+                    break
+        return found
+
+    def main_functions(self, module: ModuleType, modules: tuple[str, ...]) -> list[FunctionType]:
+        """The same as functions, of those that stand already."""
+        return [
+            function
+            for name in self._names
+            if name.by_file or any(map(name.is_in, modules))
+            for function in name.functions(module)
+        ]
+
+    def stop(self, *, tell: bool = True) -> None:
         """No more; says which names led nowhere, lest a typing mistake pass for a clean profile."""
         self._found = None
         if self in sys.meta_path:
             sys.meta_path.remove(self)
         for name in self._names:
-            if not name.is_found:
+            if tell and not name.is_found:
                 logger.warning(
                     "txprof: profile(%r) matched no function of an imported module", name.text
                 )
@@ -124,7 +175,7 @@ class Names:
         try:
             for name in self._names:
                 if self._found is not None and name.is_in(module.__name__):
-                    self._found(name.functions(module))
+                    self._found(name.functions(module), name.by_file)
         except Exception as error:
             note_once("profiling by name", error)
 

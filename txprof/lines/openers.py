@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import logging
 import sys
-import threading
 
 from txprof import callsite, context
 from txprof.collector import active
 from txprof.context import Hold
+from txprof.forking import new_lock
 from txprof.safety import note_once
 
 logger = logging.getLogger("txprof")
 
-_lock = threading.Lock()
+_lock = new_lock()
 _watching = False
 
 

@@ -8,7 +8,6 @@ of holds and transactions the running line is split and the pointer moves.
 from __future__ import annotations
 
 import sys
-import threading
 from inspect import CO_ASYNC_GENERATOR, CO_GENERATOR
 from types import CodeType, FrameType
 from typing import Any, TypeVar
@@ -18,6 +17,7 @@ from txprof.callsite import frames as outer_frames
 from txprof.clock import clock
 from txprof.collector import Collector, begin_calls, end_calls
 from txprof.context import Hold
+from txprof.forking import new_lock
 from txprof.perthread import PerThread
 from txprof.recorded import FunctionRow, LineRow
 from txprof.source import function_source
@@ -155,7 +155,7 @@ class Tables:
         """By the id of the code, which hashes by its bytecode from 3.12 on: slow."""
         self.running: dict[FrameType, Running] = {}
         self._parts: PerThread[dict[_Key, Table | None]] = PerThread(dict, _fold)
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         context.edges.append(self._edge)
 
     def want(self, code: CodeType, collector: Collector, *, by_name: bool = True) -> None:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
-import threading
 import types
 import weakref
 from collections.abc import Callable, Iterable
@@ -27,6 +26,7 @@ from txprof import context
 from txprof.callsite import frames as outer_frames
 from txprof.collector import Collector, active
 from txprof.context import Hold
+from txprof.forking import new_lock
 from txprof.lines.running import (
     FREE,
     HELD,
@@ -223,10 +223,12 @@ class TracingTimer:
         )
         self._profilers: dict[Collector, LineProfiler] = {}
         self._spans: dict[int, set[_Span]] = {}
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         context.edges.append(self._edge)
 
-    def attach(self, functions: Iterable[FunctionType], collector: Collector) -> None:
+    def attach(
+        self, functions: Iterable[FunctionType], collector: Collector, *, by_file: bool = False
+    ) -> None:
         """From now on, calls of these functions are timed where `collector` watches."""
         with self._lock:
             profiler = self._profilers.get(collector)
@@ -240,7 +242,7 @@ class TracingTimer:
                     attached = _Attached(function, self._run, self._begin)
                     self._attached[function] = attached
                 attached.collectors.add(collector)
-                self._tables.want(attached.code, collector)
+                self._tables.want(attached.code, collector, by_name=not by_file)
                 attached.add_to(profiler)
 
     def rows(self, collector: Collector) -> list[FunctionRow]:

@@ -7,9 +7,8 @@ is imported for the user, and `uninstall` puts the originals back.
 
 from __future__ import annotations
 
-import threading
-
 from txprof import collector, context, policy
+from txprof.forking import new_lock
 from txprof.sensors import (
     aiohttp,
     aws,
@@ -64,7 +63,7 @@ for _variable in (
 ):
     threads.inherit(_variable)
 
-_lock = threading.Lock()
+_lock = new_lock()
 
 
 def install(*, with_sockets: bool = False) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import sys
-import threading
 import weakref
 from collections.abc import Callable
 from types import FrameType
@@ -18,6 +17,7 @@ from txprof import collector, context, policy
 from txprof.clock import clock
 from txprof.collector import entries_here
 from txprof.context import Hold, holds_here
+from txprof.forking import new_lock
 from txprof.model import State
 from txprof.places import Start, here
 from txprof.rules.queries import N_PLUS_ONE, WRITE_LOOP
@@ -38,7 +38,7 @@ _BEGIN, _BEGIN_TEXT, _LOCK = Start(), Start(), Start()
 _CONTROL = frozenset({Effect.BEGIN, Effect.COMMIT, Effect.ROLLBACK})
 
 _wrapped: weakref.WeakSet[Any] = weakref.WeakSet()
-_lock = threading.Lock()
+_lock = new_lock()
 
 
 def _began(dialect: Any, fairy: Any, frame: FrameType) -> None:

@@ -386,7 +386,7 @@ def _react(findings: list[News], *, late: bool) -> None:
     with aside():
         for watcher, key, row in findings:
             try:
-                told = watcher.redact.row(replace(row, count=1))
+                told = watcher.redact.row(replace(row, target=key[3], count=1))
                 finding = external_io.finding_of(key[0], key[1], [told])
             except Exception as error:
                 note_once("the report of an external call", error)

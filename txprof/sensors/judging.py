@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from txprof import callsite, collector, context, policy
@@ -48,8 +48,6 @@ def judged(described: Described, *, late: bool, took: float = 0.0) -> Judged:
         for watcher in collector.active():
             asks = False
             allowed = None
-            target = watcher.redact("target", row.target)
-            own = row if target == row.target else replace(row, target=target)
             if rule is not None and site is not None:
                 allowed = policy.allowed(rule, row, described.host, watcher.settings)
                 if allowed is None:
@@ -59,11 +57,11 @@ def judged(described: Described, *, late: bool, took: float = 0.0) -> Judged:
                     if allowed is None and took < least:
                         allowed = f"shorter than {least * 1e3:g} ms"
                 if allowed is None:
-                    key = (rule, site, row.kind, target)
+                    key = (rule, site, row.kind, watcher.redact("target", row.target))
                     if _is_news(key, watcher) and not _is_told(described.follows, watcher):
-                        news.append((watcher, key, own))
+                        news.append((watcher, key, row))
                     asks = rule == external_io.IN_TRANSACTION and is_due(watcher, key)
-            rows.append(watcher.call(case, own, allowed))
+            rows.append(watcher.call(case, row, allowed))
             due += rows[-1:] if asks else []
     except Exception as error:
         note_once("the judgement of an external call", error)
@@ -137,14 +135,15 @@ def _case(described: Described, *, late: bool) -> Case:
         start = _starts[described.kind] = Start()
     place = here(start)
     transaction = None if hold is None else hold.transaction
+    what = described[:3]  # without what it follows, which would be kept alive
     key: tuple[object, ...]
     if hold is None:
-        key = (described, place)
+        key = (*what, place)
     elif transaction is None:
-        key = (described, place, hold.engine, id(hold.path))
+        key = (*what, place, hold.engine, id(hold.path))
     else:
         locking = transaction.locking
-        key = (described, place, hold.engine, id(hold.path), id(transaction.path))
+        key = (*what, place, hold.engine, id(hold.path), id(transaction.path))
         if len(locking) > _LOCKING:
             return _case_of(described, hold, place.path)
         if locking:
