@@ -13,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-BENCHMARKS = ("statements", "lines", "bystanders", "calls", "imports", "memory")
+BENCHMARKS = ("statements", "checkouts", "lines", "bystanders", "calls", "imports", "memory")
 
 REQUIRED = (
     "sqlalchemy>=2.0,<2.1",

@@ -9,7 +9,6 @@ it. Nothing is counted: counters drift when a connection is lost, records do not
 from __future__ import annotations
 
 import sys
-import threading
 from collections.abc import Callable
 from contextvars import ContextVar
 from threading import get_ident
@@ -17,7 +16,7 @@ from types import FrameType
 from typing import Any, NamedTuple
 from weakref import ref
 
-from txprof import callsite, waiting
+from txprof import callsite, owners, waiting
 from txprof.callsite import Path
 from txprof.clock import clock
 
@@ -181,22 +180,11 @@ class Hold:
 
     def is_here(self) -> bool:
         """Whether its owner is what runs now."""
-        if self.thread != get_ident():
-            return False
-        # A hold without a task was opened below whatever event loop runs on this thread now.
-        return self.task is None or self.task() is waiting.current_task()
+        return owners.is_here(self.thread, self.task)
 
     def owner(self) -> str:
         """The thread or task it belongs to, by name."""
-        if self.task is not None:
-            task = self.task()
-            if task is None or task.done():
-                return "a task that ended"
-            return f"task {task.get_name()}"
-        for thread in threading.enumerate():
-            if thread.ident == self.thread:
-                return f"thread {thread.name}"
-        return "a thread that ended"
+        return owners.name(self.thread, self.task)
 
     def waits_here(self, *, late: bool) -> bool:
         """Whether its owner, another task or thread, waits for what runs, or `late`: ran, here."""

@@ -214,19 +214,44 @@ class Exemplar:
     dropped: int
 
 
+class Holder(NamedTuple):
+    """Who held a connection at one moment: a thread or task, for how many seconds by then.
+
+    `taken` is the line that took it; `now` the line where the holder was, and `statement` what it
+    ran last, where they could be told.
+    """
+
+    seconds: float
+    owner: str
+    taken: Site | None = None
+    now: Site | None = None
+    statement: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class PoolStatus:
     """A pool at one moment; None is a number that this kind of pool, or this moment, cannot tell.
 
-    `busy` connections are checked out by threads that live, `dead` ones by threads that ended
-    without giving them back; `waiting` threads stand before an empty pool; `checkout_timeout` is
-    in seconds.
+    `busy` connections are checked out by threads that live, `dead` ones by threads and tasks that
+    ended without giving them back; `waiting` threads or tasks stand before an empty pool;
+    `checkout_timeout` is in seconds. `overflow` of the `connections` are beyond `size`;
+    `max_overflow` may be, None where nothing limits them.
     """
 
     size: int | None
-    connections: int
-    busy: int
+    connections: int | None
+    busy: int | None
     idle: int | None
     dead: int | None
     waiting: int | None
     checkout_timeout: float | None
+    overflow: int | None = None
+    max_overflow: int | None = None
+    held_by: tuple[Holder, ...] = field(default=(), repr=False, compare=False)
+
+    def holders(self) -> tuple[Holder, ...]:
+        """Who held connections then, the longest first; those whose checkout was seen.
+
+        It is seen while a profile has put the sensors in, and from `txprof.explain_timeouts` on.
+        """
+        return self.held_by

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from txprof.exemplars import ExemplarRow
 from txprof.locked import Inspected, Lock, all_locks, most_telling, tables_of
-from txprof.model import CallPath, Site, State
+from txprof.model import CallPath, Holder, Site, State
 
 
 @dataclass(slots=True)
@@ -276,20 +276,6 @@ class PoolRow:
         self.wait_seconds += other.wait_seconds
         self.longest_wait = max(self.longest_wait, other.longest_wait)
         self.timeouts += other.timeouts
-
-
-class Holder(NamedTuple):
-    """Who held a connection at one moment: a thread or task, for how many seconds by then.
-
-    `taken` is the line that took it; `now` the line where the holder was, and `statement` what it
-    ran last, where they could be told.
-    """
-
-    seconds: float
-    owner: str
-    taken: Site | None = None
-    now: Site | None = None
-    statement: str | None = None
 
 
 @dataclass(slots=True)
