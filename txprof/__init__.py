@@ -22,10 +22,12 @@ from txprof.api import (
 from txprof.errors import RecordingError, TransactionHygieneError, TransactionHygieneWarning
 from txprof.model import (
     Call,
+    Durations,
     Exemplar,
     Finding,
     FunctionProfile,
     Holder,
+    HoldProfile,
     LineProfile,
     PoolProfile,
     PoolStatus,
@@ -39,9 +41,11 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Call",
+    "Durations",
     "Exemplar",
     "Finding",
     "FunctionProfile",
+    "HoldProfile",
     "Holder",
     "LineProfile",
     "PoolProfile",

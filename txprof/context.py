@@ -130,6 +130,7 @@ class Hold:
         "connection",
         "end",
         "engine",
+        "external_seconds",
         "guard",
         "is_open",
         "path",
@@ -138,6 +139,7 @@ class Hold:
         "session",
         "since",
         "statement",
+        "statement_seconds",
         "task",
         "thread",
         "transaction",
@@ -169,6 +171,9 @@ class Hold:
         """Of the transactions that ended on this hold."""
         self.statement: str | None = None
         """The one that ran on it last."""
+        self.statement_seconds = 0.0
+        self.external_seconds = 0.0
+        """Of the external calls made while it was open, here or by whom its owner waits for."""
         self.running: list[object] = []
         """The line timer's: profiled calls that run while this is open."""
 

@@ -123,8 +123,46 @@ class FunctionProfile:
 
 
 @dataclass(frozen=True, slots=True)
+class Durations:
+    """How durations were distributed, in seconds: quantiles within 1 % of themselves.
+
+    None where there were none.
+    """
+
+    count: int = 0
+    mean: float | None = None
+    p50: float | None = None
+    p95: float | None = None
+    p99: float | None = None
+    max: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HoldProfile:
+    """The connections that were taken at one line: for how long, and after which waits.
+
+    `site` is None for those of which no application line is known. Of `held.count * held.mean`
+    seconds so many were spent in statements and in external calls; the rest in neither.
+    """
+
+    site: Site | None
+    held: Durations
+    waited: Durations
+    transaction_seconds: float
+    statement_seconds: float
+    external_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class PoolProfile:
-    """What the profiled run asked of one connection pool."""
+    """What the profiled run asked of one connection pool.
+
+    `limit` is how many connections it may have, overflow included (None: any number). `busy` has
+    the seconds during which so many were out. `held`, `waited` (those that gave up, too) and
+    `thought` (from giving a connection back to asking for the next, by the same thread or task) are
+    in all; `holds` has the first two by the line that took the connection, the most held first.
+    Where a recording is older than these they are None and empty.
+    """
 
     engine: str
     size: int | None
@@ -136,6 +174,21 @@ class PoolProfile:
     wait_seconds: float
     longest_wait: float
     timeouts: int
+    limit: int | None = None
+    checkout_timeout: float | None = None
+    busy: dict[int, float] = field(default_factory=dict)
+    held: Durations = field(default_factory=Durations)
+    waited: Durations = field(default_factory=Durations)
+    thought: Durations = field(default_factory=Durations)
+    statement_seconds: float | None = None
+    external_seconds: float | None = None
+    holds: tuple[HoldProfile, ...] = ()
+
+    @property
+    def mean_busy(self) -> float | None:
+        """Connections out on average, over the time in which `busy` was measured."""
+        seconds = sum(self.busy.values())
+        return sum(level * s for level, s in self.busy.items()) / seconds if seconds else None
 
 
 class TimedStatement(NamedTuple):

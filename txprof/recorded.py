@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 from txprof.exemplars import ExemplarRow
 from txprof.locked import Inspected, Lock, all_locks, most_telling, tables_of
 from txprof.model import CallPath, Holder, Site, State
+from txprof.pooled import HoldRow, PoolRow
 
 
 @dataclass(slots=True)
@@ -248,37 +249,6 @@ class FunctionRow:
 
 
 @dataclass(slots=True)
-class PoolRow:
-    """What one pool was asked for."""
-
-    engine: str
-    size: int | None = None
-    checkouts: int = 0
-    held_seconds: float = 0.0
-    transaction_seconds: float = 0.0
-    peak_busy: int = 0
-    waits: int = 0
-    wait_seconds: float = 0.0
-    longest_wait: float = 0.0
-    timeouts: int = 0
-
-    def key(self) -> str:
-        return self.engine
-
-    def add(self, other: PoolRow) -> None:
-        sizes = [size for size in (self.size, other.size) if size is not None]
-        self.size = max(sizes) if sizes else None
-        self.checkouts += other.checkouts
-        self.held_seconds += other.held_seconds
-        self.transaction_seconds += other.transaction_seconds
-        self.peak_busy = max(self.peak_busy, other.peak_busy)
-        self.waits += other.waits
-        self.wait_seconds += other.wait_seconds
-        self.longest_wait = max(self.longest_wait, other.longest_wait)
-        self.timeouts += other.timeouts
-
-
-@dataclass(slots=True)
 class CheckoutRow:
     """Checkouts from one call path that broke one of the pool's rules.
 
@@ -341,6 +311,7 @@ class Recorded:
     transactions: list[TransactionRow] = field(default_factory=list)
     external_calls: list[CallRow] = field(default_factory=list)
     pools: list[PoolRow] = field(default_factory=list)
+    holds: list[HoldRow] = field(default_factory=list)
     checkouts: list[CheckoutRow] = field(default_factory=list)
     exemplars: list[ExemplarRow] = field(default_factory=list)
     exemplars_kept: int | None = None
@@ -361,6 +332,7 @@ Row = TypeVar(
     TransactionRow,
     CallRow,
     PoolRow,
+    HoldRow,
     CheckoutRow,
 )
 

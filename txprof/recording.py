@@ -100,7 +100,8 @@ def merge(recordings: Iterable[Recorded]) -> Recorded:
         external_calls=added(
             replace(row) for recorded in recordings for row in recorded.external_calls
         ),
-        pools=added(replace(row) for recorded in recordings for row in recorded.pools),
+        pools=added(row.copy() for recorded in recordings for row in recorded.pools),
+        holds=added(row.copy() for recorded in recordings for row in recorded.holds),
         checkouts=added(replace(row) for recorded in recordings for row in recorded.checkouts),
         exemplars=slowest((row for recorded in recordings for row in recorded.exemplars), kept),
         exemplars_kept=kept,
@@ -211,6 +212,7 @@ def _with_files(recorded: Recorded, rename: Callable[[str], str]) -> Recorded:
             )
             for row in recorded.external_calls
         ],
+        holds=[replace(row, site=site(row.site)) for row in recorded.holds],
         checkouts=[
             replace(
                 row,

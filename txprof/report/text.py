@@ -13,6 +13,7 @@ from rich.text import Text
 from txprof.model import Finding, FunctionProfile, PoolProfile
 from txprof.recorded import FunctionRow
 from txprof.report.listing import Line, listing
+from txprof.report.pools import pool_details
 from txprof.rules.external_io import relative
 
 if TYPE_CHECKING:
@@ -242,6 +243,8 @@ class _Report:
         line = Text(f"{'pool':<9}" + " · ".join(parts))
         line.stylize("bold", 0, 4)
         yield from self._wrapped(line, " · ", indent=9)
+        for detail in pool_details(pool):
+            yield from self._wrapped(Text(detail), " · ", indent=18)
 
     def _wrapped(self, line: Text, separator: str, indent: int) -> Iterator[Text]:
         """A line, broken at separators where it is wider than the report."""

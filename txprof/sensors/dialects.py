@@ -226,6 +226,7 @@ def _executed(statement: str, parameters: Any, execution: Any, since: float, fai
         if not context.is_known_here(hold):
             context.adopt(hold)
         seconds = until - since
+        hold.statement_seconds += seconds
         state: State
         transaction = hold.transaction
         if transaction is not None:
