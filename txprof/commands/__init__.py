@@ -5,5 +5,5 @@
 
 from __future__ import annotations
 
-COMMANDS = ("report", "demo", "doctor")
+COMMANDS = ("report", "pool", "demo", "doctor")
 """In the order of `txprof --help`."""
