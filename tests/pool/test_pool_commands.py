@@ -115,7 +115,7 @@ def test_too_few_samples_are_said_and_not_guessed_around(
     assert "threads worth having: the waiting share cannot be told" in told
     assert "measured" not in told.replace("was measured", "")
     complaint = run("pool", "simulate", path, fails=True)
-    assert "5 holds of a connection are too few to say how they are distributed: 30" in complaint
+    assert "5 holds of a connection are too few to say how they are distributed: 20" in complaint
 
 
 def test_what_the_user_says_goes_before_what_was_measured(recording: Path, run: Run) -> None:

@@ -7,15 +7,15 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from txprof.distribution import Distribution
-from txprof.model import Finding, Site, fingerprint
+from txprof.model import CALL_RULES, Finding, Site, fingerprint
 from txprof.pool.profiles import together
 from txprof.pool.simulation import Job, Workload
 from txprof.pooled import HoldRow, PoolRow
 from txprof.recorded import CallRow, Recorded
 from txprof.rules.external_io import relative, rule_of, site_of
 
-MINIMUM = 30
-"""Samples of each kind, without which nothing is said: of 30, p95 is the second largest."""
+MINIMUM = 20
+"""Samples of each kind, without which nothing is said: of 20, p95 is the second largest."""
 
 
 class NotEnough(ValueError):
@@ -54,7 +54,7 @@ def worked(recorded: Recorded, engine: str | None = None) -> Worked:
     """What is known of a pool; of the only one, if none is named.
 
     Raises:
-        NotEnough: if there is none of that name, more than one to choose from, or fewer than 30
+        NotEnough: if there is none of that name, more than one to choose from, or fewer than 20
             holds, or pauses between them, were recorded.
     """
     pool = pool_row(recorded, engine)
@@ -149,7 +149,7 @@ def movable(findings: Collection[Finding], work: Worked) -> list[Finding]:
     found = [
         finding
         for finding in findings
-        if finding.details.get("kind") and finding.details.get("engine") == work.pool.engine
+        if finding.rule in CALL_RULES and finding.details.get("engine") == work.pool.engine
     ]
     return sorted(found, key=lambda one: (-(one.seconds or 0.0), one.fingerprint))
 
