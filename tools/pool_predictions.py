@@ -35,7 +35,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "pool.md"
 BEGIN, END = "<!-- make bench-pool: begin -->", "<!-- make bench-pool: end -->"
 
-CYCLE = 0.1
+CYCLE = 0.2
 """Seconds of a hold and the pause after it, on average."""
 
 RECORDERS = 12

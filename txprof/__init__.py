@@ -9,12 +9,9 @@ from __future__ import annotations
 from txprof.api import (
     allow,
     allow_if,
-    explain_timeouts,
     external_call,
     load,
-    log_pool,
     merge,
-    pool_status,
     profile,
     uninstall,
     watch,
@@ -35,6 +32,7 @@ from txprof.model import (
     TimedCall,
     TimedStatement,
 )
+from txprof.pool.api import explain_timeouts, log_pool, pool_status
 from txprof.results import Profile
 
 __version__ = "0.1.0"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from helpers import FakeClock
 from sqlalchemy import Engine, text
+from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import QueuePool
 
 import txprof
@@ -58,9 +60,13 @@ def record(engine: Engine, fake: FakeClock, jobs: int, *, nested: bool = False) 
     return prof
 
 
-@pytest.fixture
-def engine(url: str, made: Make) -> Engine:
+def pool_of_five(made: Make, url: str) -> Engine:
     return made(url, poolclass=QueuePool, pool_size=5, max_overflow=0, pool_timeout=30)
+
+
+@pytest.fixture
+def engine(tmp_path: Path, made: Make) -> Engine:
+    return pool_of_five(made, f"sqlite:///{tmp_path / 'x.db'}")
 
 
 @pytest.fixture
@@ -307,8 +313,42 @@ def test_pools_of_several_sizes(recording: Path, run: Run) -> None:
     assert "10 workers need a pool of 8" in told  # constant times fall into step
 
 
+def test_a_recording_of_any_database_will_do(
+    url: str, made: Make, fake: FakeClock, tmp_path: Path, run: Run
+) -> None:
+    path = tmp_path / "any.txprof"
+    record(pool_of_five(made, url), fake, 40).save(path)
+    assert "72% of the time is spent waiting" in run("pool", "plan", path, *STORY)
+    told = run("pool", "simulate", path, "--workers", 4, "--connections", 1, "--jobs", 1000)
+    assert round(int(rows(told)[0][2].replace(",", "")), -3) == 86_000
+
+
+def test_a_recording_of_tasks_will_do(
+    url_for_tasks: str, fake: FakeClock, tmp_path: Path, run: Run
+) -> None:
+    async def main() -> None:
+        engine = create_async_engine(url_for_tasks, pool_size=5, max_overflow=0)
+        with txprof.profile(on_finding="ignore") as prof:
+            for _ in range(40):
+                async with engine.begin() as connection:
+                    await connection.execute(text("SELECT 1"))
+                    with txprof.external_call("http", "POST https://llm.example.com/v1/chat"):
+                        fake.tick(0.9)
+                    fake.tick(0.1)
+                fake.tick(0.25)
+        await engine.dispose()
+        prof.save(path)
+
+    path = tmp_path / "tasks.txprof"
+    asyncio.run(main())
+    told = run("pool", "simulate", path, "--workers", 4, "--connections", 1, "--jobs", 1000)
+    assert round(int(rows(told)[0][2].replace(",", "")), -3) == 86_000
+
+
 def test_the_same_seed_prints_the_same(recording: Path, run: Run) -> None:
-    first, second = (run("pool", "simulate", recording, "--seed", 7) for _ in range(2))
+    first, second = (
+        run("pool", "simulate", recording, "--seed", 7, "--jobs", 1000) for _ in range(2)
+    )
     assert first == second
 
 
@@ -379,7 +419,9 @@ def test_one_of_several_pools_has_to_be_named(
     assert "2 pools are in the recording: name one of sqlite:///" in run(
         "pool", "simulate", path, fails=True
     )
-    assert run("pool", "simulate", path, "--engine", "audit").startswith("pool sqlite:///")
+    assert run("pool", "simulate", path, "--engine", "audit", "--jobs", 99).startswith(
+        "pool sqlite:///"
+    )
 
 
 def test_an_empty_recording_says_so(tmp_path: Path, run: Run) -> None:
