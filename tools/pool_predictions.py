@@ -209,7 +209,7 @@ def server(url: str | None) -> Iterator[str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--seconds", type=float, default=20.0, help="of each run (default: 20)")
+    parser.add_argument("--seconds", type=float, default=24.0, help="of each run (default: 24)")
     parser.add_argument("--database-url", metavar="URL", help="default: a server of our own")
     parser.add_argument(
         "--write", action="store_true", help=f"put the table into {PAGE.relative_to(ROOT)} as well"
