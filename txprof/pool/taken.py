@@ -46,7 +46,7 @@ class Out(NamedTuple):
 class Checkouts:
     """The records of one pool."""
 
-    __slots__ = ("_called", "_depth", "_limit", "_records", "users")
+    __slots__ = ("_called", "_caller", "_depth", "_limit", "_records", "users")
 
     def __init__(self) -> None:
         self.users: list[object] = []
@@ -57,6 +57,7 @@ class Checkouts:
         # `callsite.Shortcut`.
         self._depth = 0
         self._called: CodeType | None = None
+        self._caller: CodeType | None = None
 
     def note(self, fairy: Any) -> None:
         """It was checked out just now. Budget: 2 us, with the wrap (benchmarks/checkouts.py)."""
@@ -69,7 +70,10 @@ class Checkouts:
             else:
                 if library.f_code is self._called:
                     frame = library.f_back
-        if frame is None or not callsite.is_application(frame.f_code.co_filename):
+        if frame is None or (
+            frame.f_code is not self._caller
+            and not callsite.is_application(frame.f_code.co_filename)
+        ):
             frame = self._application()
         loop = _get_running_loop()
         task = None if loop is None else current_task(loop)
@@ -91,6 +95,7 @@ class Checkouts:
             if callsite.is_application(frame.f_code.co_filename):
                 if library is not None and library.f_back is frame:
                     self._depth, self._called = depth - 1, library.f_code
+                    self._caller = frame.f_code
                 return frame
             library = frame
         return None
