@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint format bench clean
+.PHONY: help demo test test-all lint format bench bench-pool clean
 
 help: ## this text
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -29,6 +29,9 @@ format: $(VENV)/.dev ## rewrite the code as lint wants it
 
 bench: ## the budgets, measured beside their peers
 	$(PYTHON) tools/bench.py
+
+bench-pool: $(VENV)/.test ## what is predicted of connection pools, beside what they do; written into docs/pool.md
+	$(BIN)/python tools/pool_predictions.py --write
 
 clean: ## remove what these commands made
 	rm -rf .venv .venvs .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist

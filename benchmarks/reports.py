@@ -25,13 +25,13 @@ from harness import Table, arguments, verdict
 import txprof
 from txprof.exemplars import Called, ExemplarRow, Ran
 from txprof.model import Site
+from txprof.pooled import PoolRow
 from txprof.recorded import (
     BurstRow,
     CallRow,
     FunctionRow,
     LineRow,
     Load,
-    PoolRow,
     Recorded,
     StatementRow,
 )

@@ -152,6 +152,25 @@ def test_the_table_compares_before_and_after(shown: dict[str, str]) -> None:
     assert after.endswith(" ms")
 
 
+def test_too_few_products_are_no_prediction(shown: dict[str, str]) -> None:
+    told = " ".join(shown[_LAST].split())
+    assert "not predicted: 5 holds of a connection are too few to say how they are dist" in told
+
+
+def test_what_was_predicted_stands_beside_what_was_measured(tmp_path: Path) -> None:
+    told = Home(tmp_path / "home").demo("--products", "40", "--llm-ms", "5").stdout
+    table = told.partition("(txprof pool simulate --what-if).")[2].splitlines()
+    names, kinds, *rows = [line.split() for line in table if line][:5]
+    assert names == ["naive.py", "fixed.py"]
+    assert kinds == ["predicted", "measured"] * 2
+    products, waits, gave_up = rows
+    assert products[:3] == ["products", "per", "minute"]
+    assert all(int(number) > 0 for number in products[3:])
+    assert len(products[3:]) == 4
+    assert waits[:5] == ["mean", "wait", "for", "the", "pool"]
+    assert gave_up[:4] == ["checkouts", "that", "gave", "up"]
+
+
 def test_it_fits_80_columns(shown: dict[str, str], shown_async: dict[str, str]) -> None:
     ours = [each[name] for each in (shown, shown_async) for name in (_FIRST, _LAST)]
     assert max(len(line) for part in ours for line in part.splitlines()) < 80

@@ -26,11 +26,11 @@ def sensors() -> None:
 
 def test_the_gauges_follow_a_connection(make_engine: Callable[..., Engine]) -> None:
     engine = make_engine(pool_size=3, max_overflow=1, pool_timeout=7)
-    empty = PoolStatus(3, 0, 0, 0, None, None, 7.0)
+    empty = PoolStatus(3, 0, 0, 0, None, 0, 7.0, overflow=0, max_overflow=1)
     assert txprof.pool_status(engine) == empty
     with engine.connect():
-        assert txprof.pool_status(engine) == PoolStatus(3, 1, 1, 0, 0, 0, 7.0)
-    assert txprof.pool_status(engine.pool) == PoolStatus(3, 1, 0, 1, 0, 0, 7.0)
+        assert txprof.pool_status(engine) == PoolStatus(3, 1, 1, 0, 0, 0, 7.0, 0, 1)
+    assert txprof.pool_status(engine.pool) == PoolStatus(3, 1, 0, 1, 0, 0, 7.0, 0, 1)
     engine.dispose()
     assert txprof.pool_status(engine) == empty
 

@@ -13,7 +13,16 @@ import subprocess
 import sys
 from pathlib import Path
 
-BENCHMARKS = ("statements", "lines", "bystanders", "calls", "imports", "memory", "reports")
+BENCHMARKS = (
+    "statements",
+    "checkouts",
+    "lines",
+    "bystanders",
+    "calls",
+    "imports",
+    "memory",
+    "reports",
+)
 
 REQUIRED = (
     "sqlalchemy>=2.0,<2.1",

@@ -14,7 +14,6 @@ from txprof.api import (
     is_active,
     load,
     merge,
-    pool_status,
     profile,
     uninstall,
     watch,
@@ -22,9 +21,12 @@ from txprof.api import (
 from txprof.errors import RecordingError, TransactionHygieneError, TransactionHygieneWarning
 from txprof.model import (
     Call,
+    Durations,
     Exemplar,
     Finding,
     FunctionProfile,
+    Holder,
+    HoldProfile,
     LineProfile,
     PoolProfile,
     PoolStatus,
@@ -32,6 +34,7 @@ from txprof.model import (
     TimedCall,
     TimedStatement,
 )
+from txprof.pool.api import explain_timeouts, log_pool, pool_status
 from txprof.results import Profile
 
 __version__ = "0.1.0"
@@ -46,9 +49,12 @@ def load_ipython_extension(shell: object) -> None:
 
 __all__ = [
     "Call",
+    "Durations",
     "Exemplar",
     "Finding",
     "FunctionProfile",
+    "HoldProfile",
+    "Holder",
     "LineProfile",
     "PoolProfile",
     "PoolStatus",
@@ -63,9 +69,11 @@ __all__ = [
     "allow",
     "allow_if",
     "entry",
+    "explain_timeouts",
     "external_call",
     "is_active",
     "load",
+    "log_pool",
     "merge",
     "pool_status",
     "profile",

@@ -1,4 +1,4 @@
-"""What the user writes: profile, allow, external_call, watch, load, merge, pool_status."""
+"""What the user writes: profile, allow, external_call, watch, load, merge."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from os import PathLike
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, TypeVar, overload
 
-from txprof.model import KINDS, PoolStatus
+from txprof.model import KINDS
 
 if TYPE_CHECKING:
     from txprof.model import Call
@@ -414,19 +414,12 @@ def merge(*profiles: Profile) -> Profile:
     return Profile.of(merge(profile.recorded for profile in profiles))
 
 
-def pool_status(engine: Any) -> PoolStatus:
-    """What an engine's connection pool looks like now; never checks a connection out.
-
-    Raises:
-        TypeError: for what is not a SQLAlchemy engine, async engine or pool.
-    """
-    from txprof.pool.status import pool_status
-
-    return pool_status(engine)
-
-
 def uninstall() -> None:
     """Take every sensor and watch out, and put the originals back."""
+    if "txprof.pool.explain" in sys.modules:
+        from txprof.pool import explain
+
+        explain.undo_all()
     if "txprof.sensors" in sys.modules:
         from txprof import sensors, watching
 

@@ -13,18 +13,19 @@ from contextvars import ContextVar
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from txprof.callsite import Path
+from txprof.callsite import Frame, Path
 from txprof.clock import clock
 from txprof.entries import COMPACTED, OTHERS, Entry, Key, Rows, add_rows, compact
 from txprof.exemplars import Slowest
 from txprof.forking import new_lock
+from txprof.model import Site
 from txprof.perthread import PerThread
+from txprof.pooled import HoldRow, PoolRow
 from txprof.recorded import (
     BurstRow,
     CallRow,
     CheckoutRow,
     IdleRow,
-    PoolRow,
     Recorded,
     TransactionRow,
     added,
@@ -35,7 +36,7 @@ from txprof.settings import Settings
 if TYPE_CHECKING:
     from txprof.recorded import FunctionRow
 
-Row = TypeVar("Row", BurstRow, IdleRow, TransactionRow, CallRow, CheckoutRow, PoolRow)
+Row = TypeVar("Row", BurstRow, IdleRow, TransactionRow, CallRow, CheckoutRow, PoolRow, HoldRow)
 
 
 _CASES = 1_024
@@ -49,6 +50,7 @@ class _Part:
         "calls",
         "cases",
         "checkouts",
+        "holds",
         "idle",
         "limit",
         "pools",
@@ -66,6 +68,7 @@ class _Part:
         self.cases: dict[tuple[Hashable, str | None], CallRow] = {}
         """The rows of `calls`, by what is quicker to compare than a call path."""
         self.pools: dict[str, PoolRow] = {}
+        self.holds: dict[tuple[str, Frame | None], HoldRow] = {}
         self.checkouts: dict[tuple[Any, ...], CheckoutRow] = {}
 
 
@@ -76,6 +79,7 @@ def _fold(into: _Part, part: _Part) -> None:
     _add_rows(into.transactions, part.transactions)
     _add_rows(into.calls, part.calls)
     _add_rows(into.pools, part.pools)
+    _add_rows(into.holds, part.holds)
     _add_rows(into.checkouts, part.checkouts)
 
 
@@ -114,6 +118,8 @@ class Collector:
         self.slowest = Slowest(settings.exemplars)
         self.inspected: set[tuple[Any, ...]] = set()
         """Findings for which the server was asked who waits."""
+        self.running_since = 0.0
+        """Since when there has been a profiled call, or the block, under way without a pause."""
         self._open: set[Entry] = set()
         self._unfolded: set[Entry] = set()
         self._parts = PerThread(_Part, _fold)
@@ -125,7 +131,7 @@ class Collector:
         """A profiled call or block begins: what it runs here is counted in it."""
         entry = Entry(self, is_block=is_block)
         self.is_block = is_block
-        self._open.add(entry)
+        self._runs(entry)
         return entry
 
     def pause(self, entry: Entry, *, calls: int) -> None:
@@ -139,6 +145,11 @@ class Collector:
     def resume(self, entry: Entry) -> None:
         """It goes on."""
         entry.since = clock.now()
+        self._runs(entry)
+
+    def _runs(self, entry: Entry) -> None:
+        if not self._open:
+            self.running_since = clock.now()
         self._open.add(entry)
 
     def has_rows(self, entry: Entry) -> None:
@@ -211,6 +222,23 @@ class Collector:
             row = rows[engine] = PoolRow(engine)
         return row
 
+    def hold(self, engine: str, path: Path) -> HoldRow:
+        """This thread's row for connections that are taken there."""
+        rows = self._parts.mine().holds
+        key = (engine, path[0] if path else None)
+        row = rows.get(key)
+        if row is None:
+            if len(rows) >= self.settings.max_rows:
+                key = (engine, None)
+            site = None if key[1] is None else Site(*key[1])
+            row = rows.setdefault(key, HoldRow(engine, site))
+        return row
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a profiled call, or the block, runs just now."""
+        return bool(self._open)
+
     def checkout(self, row: CheckoutRow) -> None:
         """A checkout broke a rule of the pool, or was allowed to: counted."""
         rows = self._parts.mine().checkouts
@@ -267,7 +295,8 @@ class Collector:
             idle=added(idle),
             transactions=added(transactions),
             external_calls=[row for row in calls if row.count],
-            pools=added(replace(row) for part in parts for row in list(part.pools.values())),
+            pools=added(row.copy() for part in parts for row in list(part.pools.values())),
+            holds=added(row.copy() for part in parts for row in list(part.holds.values())),
             checkouts=added(
                 replace(row) for part in parts for row in list(part.checkouts.values())
             ),

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 from collections.abc import Callable
 from contextvars import ContextVar
 from threading import get_ident
@@ -18,7 +17,7 @@ from types import FrameType
 from typing import Any, NamedTuple
 from weakref import ref
 
-from txprof import callsite, waiting
+from txprof import callsite, owners, waiting
 from txprof.callsite import Path
 from txprof.clock import clock
 
@@ -133,6 +132,7 @@ class Hold:
         "connection",
         "end",
         "engine",
+        "external_seconds",
         "guard",
         "is_open",
         "path",
@@ -141,6 +141,7 @@ class Hold:
         "session",
         "since",
         "statement",
+        "statement_seconds",
         "task",
         "thread",
         "transaction",
@@ -172,6 +173,9 @@ class Hold:
         """Of the transactions that ended on this hold."""
         self.statement: str | None = None
         """The one that ran on it last."""
+        self.statement_seconds = 0.0
+        self.external_seconds = 0.0
+        """Of the external calls made while it was open, here or by whom its owner waits for."""
         self.running: list[object] = []
         """The line timer's: profiled calls that run while this is open."""
 
@@ -183,22 +187,11 @@ class Hold:
 
     def is_here(self) -> bool:
         """Whether its owner is what runs now."""
-        if self.thread != get_ident():
-            return False
-        # A hold without a task was opened below whatever event loop runs on this thread now.
-        return self.task is None or self.task() is waiting.current_task()
+        return owners.is_here(self.thread, self.task)
 
     def owner(self) -> str:
         """The thread or task it belongs to, by name."""
-        if self.task is not None:
-            task = self.task()
-            if task is None or task.done():
-                return "a task that ended"
-            return f"task {task.get_name()}"
-        for thread in threading.enumerate():
-            if thread.ident == self.thread:
-                return f"thread {thread.name}"
-        return "a thread that ended"
+        return owners.name(self.thread, self.task)
 
     def waits_here(self, *, late: bool) -> bool:
         """Whether its owner, another task or thread, waits for what runs, or `late`: ran, here."""

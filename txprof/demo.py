@@ -8,7 +8,6 @@ import logging
 import signal
 import sys
 import tempfile
-import textwrap
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -18,6 +17,7 @@ from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 import txprof
+from txprof.demo_compared import compare, heading, say
 from txprof.settings import enabled
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 _PACKAGE = "txprof_demo_ai_research"
 _NEEDS = ("aiosqlite", "boto3", "flask", "flask_cors", "greenlet", "httpx", "moto.server")
-_WIDTH = 79
 
 
 class DemoError(Exception):
@@ -79,14 +78,14 @@ def run(story: Story, database_url: str | None, products: int, llm_seconds: floa
         batch = _Batch(workers, products, folder, hurry)
 
         _introduce(batch, llm_seconds)
-        _heading(f"{story.naive}.py: everything in one transaction")
+        heading(f"{story.naive}.py: everything in one transaction")
         naive = batch.measure(story.naive)
         naive.profile.print()
         _lost(naive)
-        _heading(f"{story.fixed}.py: read, call, write")
+        heading(f"{story.fixed}.py: read, call, write")
         fixed = batch.measure(story.fixed)
         fixed.profile.print()
-        _compare(naive, fixed)
+        compare(naive, fixed, workers.count)
 
 
 # --- the example --------------------------------------------------------------------------------
@@ -334,67 +333,15 @@ def _progress(name: str, products: int) -> Iterator[Any]:
 
 def _introduce(batch: _Batch, llm_seconds: float) -> None:
     workers = batch.workers
-    _say(
+    say(
         f"{batch.products} products, {workers.described}, a pool of {workers.pool_size} "
         f"connections. For each product: {len(part('models').SPECS)} questions to a language model "
         f"({llm_seconds * 1e3:.0f} ms each), an image to S3, and the answers to the database."
     )
 
 
-def _say(text: str, indent: int = 0) -> None:
-    print(textwrap.fill(text, _WIDTH, subsequent_indent=" " * indent))
-
-
-def _heading(text: str) -> None:
-    from rich.console import Console
-    from rich.text import Text
-
-    print()
-    Console(highlight=False, soft_wrap=True).print(Text(f"== {text} ==", "bold"))
-    print(flush=True)
-
-
 def _lost(measured: Measured) -> None:
     outcome = measured.outcome
     if outcome.failed:
         lost = f"{outcome.failed} of {measured.products} products"
-        _say(f"lost     {lost}: {outcome.error}", indent=9)
-
-
-def _compare(naive: Measured, fixed: Measured) -> None:
-    from rich.console import Console
-    from rich.text import Text
-
-    _heading("before and after")
-    rows = [("", f"{naive.variant}.py", f"{fixed.variant}.py")]
-    columns = [_figures(measured) for measured in (naive, fixed)]
-    rows += [(name, columns[0][name], columns[1][name]) for name in columns[0]]
-    console = Console(highlight=False, soft_wrap=True)
-    for index, (name, before, after) in enumerate(rows):
-        console.print(Text(f"{name:<32}{before:>16}{after:>16}", "" if index else "bold"))
-    print()
-    verdict = (
-        f"{found} findings left: see its report above."
-        if (found := len(fixed.profile.findings))
-        else "no findings: no connection is held while the model or S3 work."
-    )
-    _say(f"{fixed.variant}.py has {verdict}")
-
-
-def _figures(measured: Measured) -> dict[str, str]:
-    from txprof.report.words import duration
-
-    profile, pools, done = measured.profile, measured.profile.pools, measured.outcome.done
-    held = sum(pool.held_seconds for pool in pools)
-    queries = sum(row.count for row in profile.recorded.statements)
-    waits = sum(pool.waits for pool in pools)
-    longest = max((pool.longest_wait for pool in pools), default=0.0)
-    return {
-        "products done": f"{done} of {measured.products}",
-        "products per minute": f"{done / measured.outcome.seconds * 60:.0f}",
-        "connection held per product": duration(held / done) if done else "-",
-        "queries per product": f"{queries / done:.1f}" if done else "-",
-        "waits for the pool (longest)": f"{waits} ({duration(longest)})" if waits else "0",
-        "pool timeouts": str(sum(pool.timeouts for pool in pools)),
-        "findings": str(len(profile.findings)),
-    }
+        say(f"lost     {lost}: {outcome.error}", indent=9)

@@ -123,8 +123,46 @@ class FunctionProfile:
 
 
 @dataclass(frozen=True, slots=True)
+class Durations:
+    """How durations were distributed, in seconds: quantiles within 1 % of themselves.
+
+    None where there were none.
+    """
+
+    count: int = 0
+    mean: float | None = None
+    p50: float | None = None
+    p95: float | None = None
+    p99: float | None = None
+    max: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HoldProfile:
+    """The connections that were taken at one line: for how long, and after which waits.
+
+    `site` is None for those of which no application line is known. Of `held.count * held.mean`
+    seconds so many were spent in statements and in external calls; the rest in neither.
+    """
+
+    site: Site | None
+    held: Durations
+    waited: Durations
+    transaction_seconds: float
+    statement_seconds: float
+    external_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class PoolProfile:
-    """What the profiled run asked of one connection pool."""
+    """What the profiled run asked of one connection pool.
+
+    `limit` is how many connections it may have, overflow included (None: any number). `busy` has
+    the seconds during which so many were out. `held`, `waited` (those that gave up, too) and
+    `thought` (from giving a connection back to asking for the next, by the same thread or task) are
+    in all; `holds` has the first two by the line that took the connection, the most held first.
+    Where a recording is older than these they are None and empty.
+    """
 
     engine: str
     size: int | None
@@ -136,6 +174,21 @@ class PoolProfile:
     wait_seconds: float
     longest_wait: float
     timeouts: int
+    limit: int | None = None
+    checkout_timeout: float | None = None
+    busy: dict[int, float] = field(default_factory=dict)
+    held: Durations = field(default_factory=Durations)
+    waited: Durations = field(default_factory=Durations)
+    thought: Durations = field(default_factory=Durations)
+    statement_seconds: float | None = None
+    external_seconds: float | None = None
+    holds: tuple[HoldProfile, ...] = ()
+
+    @property
+    def mean_busy(self) -> float | None:
+        """Connections out on average, over the time in which `busy` was measured."""
+        seconds = sum(self.busy.values())
+        return sum(level * s for level, s in self.busy.items()) / seconds if seconds else None
 
 
 class TimedStatement(NamedTuple):
@@ -214,19 +267,44 @@ class Exemplar:
     dropped: int
 
 
+class Holder(NamedTuple):
+    """Who held a connection at one moment: a thread or task, for how many seconds by then.
+
+    `taken` is the line that took it; `now` the line where the holder was, and `statement` what it
+    ran last, where they could be told.
+    """
+
+    seconds: float
+    owner: str
+    taken: Site | None = None
+    now: Site | None = None
+    statement: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class PoolStatus:
     """A pool at one moment; None is a number that this kind of pool, or this moment, cannot tell.
 
-    `busy` connections are checked out by threads that live, `dead` ones by threads that ended
-    without giving them back; `waiting` threads stand before an empty pool; `checkout_timeout` is
-    in seconds.
+    `busy` connections are checked out by threads that live, `dead` ones by threads and tasks that
+    ended without giving them back; `waiting` threads or tasks stand before an empty pool;
+    `checkout_timeout` is in seconds. `overflow` of the `connections` are beyond `size`;
+    `max_overflow` may be, None where nothing limits them.
     """
 
     size: int | None
-    connections: int
-    busy: int
+    connections: int | None
+    busy: int | None
     idle: int | None
     dead: int | None
     waiting: int | None
     checkout_timeout: float | None
+    overflow: int | None = None
+    max_overflow: int | None = None
+    held_by: tuple[Holder, ...] = field(default=(), repr=False, compare=False)
+
+    def holders(self) -> tuple[Holder, ...]:
+        """Who held connections then, the longest first; those whose checkout was seen.
+
+        It is seen while a profile has put the sensors in, and from `txprof.explain_timeouts` on.
+        """
+        return self.held_by

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple, TypeVar
 
 from txprof.exemplars import ExemplarRow
 from txprof.locked import Inspected, Lock, all_locks, most_telling, tables_of
-from txprof.model import CallPath, Site, State
+from txprof.model import CallPath, Holder, Site, State
+from txprof.pooled import HoldRow, PoolRow
 
 
 @dataclass(slots=True)
@@ -270,51 +271,6 @@ class FunctionRow:
 
 
 @dataclass(slots=True)
-class PoolRow:
-    """What one pool was asked for."""
-
-    engine: str
-    size: int | None = None
-    checkouts: int = 0
-    held_seconds: float = 0.0
-    transaction_seconds: float = 0.0
-    peak_busy: int = 0
-    waits: int = 0
-    wait_seconds: float = 0.0
-    longest_wait: float = 0.0
-    timeouts: int = 0
-
-    def key(self) -> str:
-        return self.engine
-
-    def add(self, other: PoolRow) -> None:
-        sizes = [size for size in (self.size, other.size) if size is not None]
-        self.size = max(sizes) if sizes else None
-        self.checkouts += other.checkouts
-        self.held_seconds += other.held_seconds
-        self.transaction_seconds += other.transaction_seconds
-        self.peak_busy = max(self.peak_busy, other.peak_busy)
-        self.waits += other.waits
-        self.wait_seconds += other.wait_seconds
-        self.longest_wait = max(self.longest_wait, other.longest_wait)
-        self.timeouts += other.timeouts
-
-
-class Holder(NamedTuple):
-    """Who held a connection at one moment: a thread or task, for how many seconds by then.
-
-    `taken` is the line that took it; `now` the line where the holder was, and `statement` what it
-    ran last, where they could be told.
-    """
-
-    seconds: float
-    owner: str
-    taken: Site | None = None
-    now: Site | None = None
-    statement: str | None = None
-
-
-@dataclass(slots=True)
 class CheckoutRow:
     """Checkouts from one call path that broke one of the pool's rules.
 
@@ -377,6 +333,7 @@ class Recorded:
     transactions: list[TransactionRow] = field(default_factory=list)
     external_calls: list[CallRow] = field(default_factory=list)
     pools: list[PoolRow] = field(default_factory=list)
+    holds: list[HoldRow] = field(default_factory=list)
     checkouts: list[CheckoutRow] = field(default_factory=list)
     exemplars: list[ExemplarRow] = field(default_factory=list)
     exemplars_kept: int | None = None
@@ -397,6 +354,7 @@ Row = TypeVar(
     TransactionRow,
     CallRow,
     PoolRow,
+    HoldRow,
     CheckoutRow,
 )
 
@@ -413,6 +371,11 @@ def added(rows: Iterable[Row]) -> list[Row]:
     return list(totals.values())
 
 
+def copied(row: Row) -> Row:
+    """A row of its own, also of what is counted within it."""
+    return row.copy() if isinstance(row, PoolRow | HoldRow) else replace(row)
+
+
 def added_apart(rows: Iterable[Row]) -> list[Row]:
     """The same, and every row stays as it was: the first of several is copied, no other."""
     totals: dict[Any, Row] = {}
@@ -423,7 +386,7 @@ def added_apart(rows: Iterable[Row]) -> list[Row]:
             totals[key] = row
             continue
         if key not in ours:
-            totals[key] = replace(totals[key])
+            totals[key] = copied(totals[key])
             ours.add(key)
         totals[key].add(row)
     return list(totals.values())

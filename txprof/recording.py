@@ -107,6 +107,7 @@ def merge(recordings: Iterable[Recorded]) -> Recorded:
             row for recorded in recordings for row in recorded.external_calls
         ),
         pools=added_apart(row for recorded in recordings for row in recorded.pools),
+        holds=added_apart(row for recorded in recordings for row in recorded.holds),
         checkouts=added_apart(row for recorded in recordings for row in recorded.checkouts),
         exemplars=slowest((row for recorded in recordings for row in recorded.exemplars), kept),
         exemplars_kept=kept,
@@ -244,6 +245,7 @@ def _with_files(
             )
             for row in recorded.external_calls
         ],
+        holds=[changed(row, site=site(row.site)) for row in recorded.holds],
         checkouts=[
             changed(
                 row,

@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 
 from txprof import safety
 from txprof.locked import Inspected, Lock
-from txprof.recorded import Holder, Recorded, added
+from txprof.model import Holder
+from txprof.recorded import Recorded, added
 
 logger = logging.getLogger("txprof")
 
@@ -146,6 +147,7 @@ _AGGREGATES = (
     "transactions",
     "external_calls",
     "pools",
+    "holds",
     "checkouts",
 )
 """The fields of `Recorded` with such rows."""

@@ -117,8 +117,9 @@ class Profile:
     @property
     def pools(self) -> list[PoolProfile]:
         """The connection pools that were used, by engine."""
-        rows = sorted(self.recorded.pools, key=lambda row: row.engine)
-        return [PoolProfile(**asdict(row)) for row in rows]
+        from txprof.pool.profiles import profiles
+
+        return profiles(self.recorded)
 
     @property
     def exemplars(self) -> tuple[Exemplar, ...]:
@@ -172,7 +173,7 @@ class Profile:
                 {**_plain(asdict(finding)), "site": finding.site._asdict()}
                 for finding in self.findings
             ],
-            "pools": [asdict(pool) for pool in self.pools],
+            "pools": [_plain(asdict(pool)) for pool in self.pools],
             "exemplars": [_plain(asdict(exemplar)) for exemplar in self.exemplars],
         }
 

@@ -32,6 +32,7 @@ def connected(url: str) -> Iterator[Tasks]:
 class Tasks:
     """Where `async_naive.process` and `async_fixed.process` run."""
 
+    count = TASKS
     described = f"{TASKS} asyncio tasks"
     pool_size = models.ASYNC_POOL["pool_size"]
 

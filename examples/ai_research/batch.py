@@ -51,6 +51,7 @@ def connected(url: str) -> Iterator[Threads]:
 class Threads:
     """Where `naive.process` and `fixed.process` run."""
 
+    count = THREADS
     described = f"{THREADS} threads"
     pool_size = models.POOL["pool_size"]
 

@@ -5,5 +5,5 @@
 
 from __future__ import annotations
 
-COMMANDS = ("run", "report", "show", "diff", "merge", "demo", "doctor")
+COMMANDS = ("run", "report", "show", "diff", "merge", "pool", "demo", "doctor")
 """In the order of `txprof --help`."""

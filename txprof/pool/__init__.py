@@ -1,1 +1,1 @@
-"""Connection pools: what they look like now."""
+"""Connection pools: what they look like now, who has them, how large they should be."""

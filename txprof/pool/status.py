@@ -2,42 +2,42 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from txprof.model import PoolStatus
+from txprof.pool.holders import holders, out_of, sensed
 
 
 def pool_status(engine: Any) -> PoolStatus:
     """See `txprof.pool_status`."""
-    pool = _pool_of(engine)
-    known = _known(pool)
-    alive = set(sys._current_frames())  # by thread id: a thread that ended is not in it
-    busy_out = _number(pool, "checkedout")
-    idle = _number(pool, "checkedin")
-    dead = None
-    waiting = None
-    if known is not None:
-        holds = list(known.busy)
-        dead = sum(1 for hold in holds if hold.thread not in alive)
-        waiting = sum(1 for checkout in list(known.asking) if checkout.waits)
-        if busy_out is None:
-            busy_out = len(holds)
-    busy = (busy_out or 0) - (dead or 0)
+    pool = pool_of(engine, "pool_status")
+    known = sensed(pool)
+    out = out_of(pool)
+    size, idle = _number(pool, "size"), _number(pool, "checkedin")
+    checked_out = _number(pool, "checkedout")
+    if checked_out is None and out is not None:
+        checked_out = len(out)
+    dead = None if out is None else sum(1 for one in out if one.is_dead)
+    connections = checked_out if idle is None or checked_out is None else checked_out + idle
     timeout = getattr(pool, "timeout", None)
     found = timeout() if callable(timeout) else getattr(pool, "_timeout", None)
+    limit = getattr(pool, "_max_overflow", None)  # private
     return PoolStatus(
-        size=_number(pool, "size"),
-        connections=(busy_out or 0) + (idle or 0),
-        busy=busy,
+        size=size,
+        connections=connections,
+        busy=None if checked_out is None else max(0, checked_out - (dead or 0)),
         idle=idle,
         dead=dead,
-        waiting=waiting,
+        waiting=_waiting(pool, known),
         checkout_timeout=float(found) if isinstance(found, int | float) else None,
+        overflow=_overflow(pool, connections, size),
+        max_overflow=limit if isinstance(limit, int) and limit >= 0 else None,
+        held_by=() if out is None else holders(out),
     )
 
 
-def _pool_of(engine: Any) -> Any:
+def pool_of(engine: Any, who: str) -> Any:
+    """The pool of an engine; or the pool itself."""
     from sqlalchemy.engine import Engine
     from sqlalchemy.pool import Pool
 
@@ -46,13 +46,26 @@ def _pool_of(engine: Any) -> Any:
         return engine
     if isinstance(engine, Engine):
         return engine.pool
-    raise TypeError(f"pool_status() takes a SQLAlchemy Engine, AsyncEngine or Pool, not {engine!r}")
+    raise TypeError(f"{who}() takes a SQLAlchemy Engine, AsyncEngine or Pool, not {engine!r}")
 
 
-def _known(pool: Any) -> Any:
-    from txprof.sensors import checkouts, placing
+def _overflow(pool: Any, connections: int | None, size: int | None) -> int | None:
+    if not hasattr(pool, "overflow") or connections is None or size is None:
+        return None
+    return max(0, connections - size)
 
-    return checkouts.pools.get(pool) if placing.installed() else None
+
+def _waiting(pool: Any, known: Any) -> int | None:
+    if known is not None:
+        return sum(1 for checkout in list(known.asking) if checkout.waits)
+    queue = getattr(pool, "_pool", None)  # private, as what follows: else nobody can tell
+    threads = getattr(getattr(queue, "not_empty", None), "_waiters", None)
+    if threads is not None:
+        return len(threads)
+    if hasattr(type(queue), "_queue"):  # asyncio's, made when it is first asked
+        tasks = getattr(vars(queue).get("_queue"), "_getters", ())
+        return sum(1 for task in list(tasks) if not task.done())
+    return None
 
 
 def _number(pool: Any, name: str) -> int | None:

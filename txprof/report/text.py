@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from txprof.model import Finding, PoolProfile
 from txprof.report.listing import Line, Listing, Listings, notes
+from txprof.report.pools import pool_details
 from txprof.report.styled import Styled, folded, highlighted, wrapped
 from txprof.report.words import (
     NO_FINDINGS,
@@ -188,4 +189,7 @@ class _Report:
         parts = pool_parts(pool)
         if len(self.profile.pools) > 1:
             parts.append(pool.engine)
-        return wrapped(parts, self.width, first=Styled("pool", "bold").append(" " * 5), indent=9)
+        lines = wrapped(parts, self.width, first=Styled("pool", "bold").append(" " * 5), indent=9)
+        for detail in pool_details(pool):
+            lines += wrapped(detail.split(" · "), self.width, first=Styled(), indent=18)
+        return lines

@@ -8,8 +8,8 @@ from itertools import groupby
 from typing import Any
 
 from txprof.callsite import mixing_site
-from txprof.model import Finding, Severity, Site, fingerprint
-from txprof.recorded import CheckoutRow, Holder, Recorded
+from txprof.model import Finding, Holder, Severity, Site, fingerprint
+from txprof.recorded import CheckoutRow, Recorded
 from txprof.rules.external_io import NOWHERE, located, relative, shown_path
 from txprof.settings import Settings
 

@@ -15,6 +15,7 @@ from txprof.context import Hold
 from txprof.places import Start, here
 from txprof.safety import note_once
 from txprof.sensors import exemplars, inspecting
+from txprof.sensors.occupancy import Occupancy, Returns
 
 if TYPE_CHECKING:
     from txprof.entries import Entry
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 class Checkout(Protocol):
     """A request for a connection, until it is answered."""
+
+    since: float
+    """When it was asked for."""
 
     aside: float | None
     """Since when it has been making or pinging a connection, and no longer waits for one."""
@@ -56,7 +60,7 @@ class Guard:
 class Pool:
     """What we know of a connection pool: its engine's URL, who holds, who asks."""
 
-    __slots__ = ("asking", "busy", "engine", "source")
+    __slots__ = ("asking", "busy", "engine", "occupancy", "returns", "source")
 
     def __init__(self, engine: str, source: weakref.ref[Any] | None = None) -> None:
         self.engine = engine
@@ -64,6 +68,8 @@ class Pool:
         """The engine itself."""
         self.busy: set[Hold] = set()
         self.asking: set[Checkout] = set()
+        self.occupancy = Occupancy(engine)
+        self.returns = Returns()
 
 
 _CHECKOUT = Start()
@@ -121,14 +127,22 @@ def opened(dbapi_connection: Any, record: Any, pool: Any, frame: FrameType | Non
     hold = context.open_hold(known.engine, path, known)
     hold.connection = _number(record)
     checkout = under_way.get()
+    thought = None
     if checkout is not None:
         hold.waited = checkout.waited()
+        thought = known.returns.since(hold.task or hold.thread, checkout.since)
     holds[id(dbapi_connection)] = hold
     known.busy.add(hold)
-    for watcher in collector.active():
+    watchers = collector.active()
+    known.occupancy.changed(1, hold.since, watchers)
+    for watcher in watchers:
         row = watcher.pool(known.engine)
         row.checkouts += 1
         row.peak_busy = max(row.peak_busy, len(known.busy))
+        if thought is not None:
+            row.thought.note(thought)
+        if hold.waited is not None:
+            watcher.hold(known.engine, hold.path).waited.note(hold.waited)
         if watcher.settings.locks == "inspect":
             hold.session = inspecting.session_of(dbapi_connection)
     return hold
@@ -160,17 +174,28 @@ def _ended(dbapi_connection: Any, outcome: str) -> None:
             return
         if transaction is not None:
             exemplars.ended_with_hold(hold, transaction, outcome)
+        now, watchers = clock.now(), collector.active()
         if isinstance(hold.pool, Pool):
             hold.pool.busy.discard(hold)
+            hold.pool.occupancy.changed(-1, now, watchers)
+            hold.pool.returns.note(hold.task or hold.thread, now)
         if hold.guard is not None and hold.guard.fairy() is None:  # nobody can have closed it
             collected.append(hold)
         else:
             hold.guard = None
-        seconds = clock.now() - hold.since
-        for watcher in collector.active():
+        seconds = now - hold.since
+        for watcher in watchers:
             row = watcher.pool(hold.engine)
             row.held_seconds += seconds
             row.transaction_seconds += hold.transaction_seconds
+            at_site = watcher.hold(hold.engine, hold.path)
+            at_site.held.note(seconds)
+            at_site.transaction_seconds += hold.transaction_seconds
+            at_site.statement_seconds += hold.statement_seconds
+            # Tasks that the owner waits for may call side by side.
+            at_site.external_seconds += min(
+                hold.external_seconds, max(0.0, seconds - hold.statement_seconds)
+            )
     except Exception as error:
         note_once("the checkin listener", error)
 

@@ -239,6 +239,7 @@ def _executed(statement: str, parameters: Any, execution: Any, since: float, fai
         if hold not in holds_here.get():
             context.adopt(hold)
         seconds = until - since
+        hold.statement_seconds += seconds
         state: State
         transaction = hold.transaction
         if transaction is not None:

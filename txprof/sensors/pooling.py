@@ -9,16 +9,15 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from types import FrameType
-from typing import Any
 
-from txprof import callsite, collector, comments, context, policy, waiting
+from txprof import callsite, collector, comments, context, owners, policy
 from txprof.callsite import Path
 from txprof.clock import clock
 from txprof.collector import Collector
 from txprof.context import Hold
 from txprof.entries import sites
-from txprof.model import Finding, Site
-from txprof.recorded import CheckoutRow, Holder
+from txprof.model import Finding, Holder, Site
+from txprof.recorded import CheckoutRow
 from txprof.rules import pool as rules
 from txprof.safety import note_once
 from txprof.sensors import external
@@ -147,7 +146,7 @@ def holders(pool: Pool) -> tuple[Holder, ...]:
             now - hold.since,
             hold.owner(),
             Site(*hold.path[0]) if hold.path else None,
-            _stands_at(hold, frames.get(hold.thread)),
+            owners.stands_at(hold.thread, hold.task, frames),
             hold.statement,
         )
         for hold in longest
@@ -158,19 +157,3 @@ def holders(pool: Pool) -> tuple[Holder, ...]:
 
 def _since(hold: Hold) -> float:
     return hold.since
-
-
-def _stands_at(hold: Hold, frame: FrameType | None) -> Site | None:
-    """The application line that its owner is at."""
-    task = hold.task() if hold.task is not None else None
-    if hold.task is not None and not hold.is_here():
-        return next((Site(*at) for at in _suspended(task)), None)
-    while frame is not None:
-        for at in callsite.path_of([frame]):
-            return Site(*at)
-        frame = frame.f_back
-    return None
-
-
-def _suspended(task: Any) -> Path:
-    return () if task is None else callsite.path_of(waiting.suspended_frames(task))

@@ -9,12 +9,13 @@ from __future__ import annotations
 import gc
 import sys
 import threading
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import wrapt
 
-from txprof import callsite, collector, context
+from txprof import callsite, collector, context, waiting
 from txprof.clock import clock
 from txprof.safety import drop_own_frame, note_once
 from txprof.sensors import checkouts, dialects, leaks, placing, pooling
@@ -66,7 +67,7 @@ def _attach() -> None:
 class _Checkout:
     """See `checkouts.Checkout`."""
 
-    __slots__ = ("_from", "_is_async", "_path", "_pool", "_since", "_starved", "_token", "aside")
+    __slots__ = ("_from", "_is_async", "_path", "_pool", "_starved", "_token", "aside", "since")
 
     def __init__(self, engine: Any) -> None:
         self._from = engine.pool
@@ -82,7 +83,7 @@ class _Checkout:
         self.aside: float | None = None
         self._pool.asking.add(self)
         self._token = checkouts.under_way.set(self)
-        self._since = clock.now()
+        self.since = clock.now()
 
     @property
     def waits(self) -> bool:
@@ -90,7 +91,7 @@ class _Checkout:
 
     def waited(self) -> float:
         # What it makes or pings, it does after the wait.
-        return (clock.now() if self.aside is None else self.aside) - self._since
+        return (clock.now() if self.aside is None else self.aside) - self.since
 
     def end(self, *, timed_out: bool) -> None:
         waited = self.waited()
@@ -103,9 +104,16 @@ class _Checkout:
 
     def _count(self, waited: float, *, timed_out: bool) -> None:
         waits = timed_out or (self._starved and waited >= _A_WAIT)
-        for watcher in collector.active():
+        path: callsite.Path = ()
+        if waits:
+            path = callsite.path(sys._getframe(2)) if self._path is None else self._path
+        watchers = collector.active()
+        if timed_out:
+            self._gave_up(waited, path, watchers)
+        for watcher in watchers:
             row = watcher.pool(self._pool.engine)
             row.size = _size(self._from)
+            row.limit, row.checkout_timeout = _limits(self._from, row.size)
             row.timeouts += timed_out
             if waits:
                 row.waits += 1
@@ -113,8 +121,20 @@ class _Checkout:
                 row.longest_wait = max(row.longest_wait, waited)
         if waits:
             tell = pooling.gave_up if timed_out else pooling.waited
-            path = callsite.path(sys._getframe(2)) if self._path is None else self._path
             tell(self._pool, waited, path, is_async=self._is_async)
+
+    def _gave_up(
+        self, waited: float, path: callsite.Path, watchers: Sequence[collector.Collector]
+    ) -> None:
+        """What a hold would have noted."""
+        task = waiting.current_task()
+        worker = threading.get_ident() if task is None else weakref.ref(task)
+        thought = self._pool.returns.since(worker, self.since)
+        self._pool.returns.note(worker, self.since + waited)
+        for watcher in watchers:
+            watcher.hold(self._pool.engine, path).waited.note(waited)
+            if thought is not None:
+                watcher.pool(self._pool.engine).thought.note(thought)
 
 
 def _pool_with_a_hold_here(engine: Any) -> checkouts.Pool | None:
@@ -155,6 +175,15 @@ def _size(pool: Any) -> int | None:
     size = getattr(pool, "size", None)  # a method of QueuePool, a number of SingletonThreadPool
     found = size() if callable(size) else size
     return found if isinstance(found, int) else None
+
+
+def _limits(pool: Any, size: int | None) -> tuple[int | None, float | None]:
+    """How many connections it may have at once, and how many seconds one is waited for."""
+    overflow = getattr(pool, "_max_overflow", None)  # private
+    if size is None or not isinstance(overflow, int) or not checkouts.runs_out(pool):
+        return None, None
+    timeout = pool.timeout()
+    return size + overflow, float(timeout) if isinstance(timeout, int | float) else None
 
 
 def _checked_out(dbapi_connection: Any, record: Any, fairy: Any) -> None:

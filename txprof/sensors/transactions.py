@@ -34,12 +34,13 @@ def _before(transaction: Transaction) -> Path:
 
 
 def called(row: CallRow, target: str, since: float, seconds: float) -> None:
-    """An external call was made, or went on, here: in the transactions that are open here.
+    """An external call was made, or went on, here: in what is open here.
 
     `target` is the row's, as nobody redacted it.
     """
     path: Path = row.path  # sites are frames, with names
     for hold in context.open_here(late=True):
+        hold.external_seconds += seconds
         if hold.transaction is not None:
             hold.transaction.called(path, seconds, allowed=row.allowed is not None)
             exemplars.called(hold.transaction, row, target, since, since + seconds)

@@ -1,0 +1,69 @@
+"""Engines on every database that a pool's tests run on, for threads and for asyncio."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pool_jobs import Jobs
+from sqlalchemy import Engine, create_engine, make_url
+from sqlalchemy.exc import OperationalError
+
+MARIADB = "mysql+pymysql://root@127.0.0.1:3306/test"
+
+
+@pytest.fixture(scope="session")
+def mariadb_url() -> str:
+    """A MariaDB server that runs on this machine."""
+    engine = create_engine(MARIADB)
+    try:
+        engine.connect().close()
+    except OperationalError:
+        pytest.skip("no MariaDB on 127.0.0.1:3306")
+    finally:
+        engine.dispose()
+    return MARIADB
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database of each kind, for threads."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'pool.db'}"
+    return str(request.getfixturevalue(f"{request.param}_url"))
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
+def url_for_tasks(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database of each kind, for asyncio."""
+    if request.param == "sqlite":
+        return f"sqlite+aiosqlite:///{tmp_path / 'pool.db'}"
+    if request.param == "mariadb":
+        pytest.importorskip("aiomysql")
+    url = make_url(request.getfixturevalue(f"{request.param}_url"))
+    driver = {"postgresql": "postgresql+asyncpg", "mariadb": "mysql+aiomysql"}[request.param]
+    return url.set(drivername=driver).render_as_string(hide_password=False)
+
+
+@pytest.fixture
+def made() -> Iterator[Callable[..., Engine]]:
+    """Makes engines, which are disposed when the test ends."""
+    engines: list[Engine] = []
+
+    def make(url: str, **options: Any) -> Engine:
+        engines.append(create_engine(url, **options))
+        return engines[-1]
+
+    yield make
+    for engine in engines:
+        engine.dispose()
+
+
+@pytest.fixture
+def jobs() -> Iterator[Jobs]:
+    """See `Jobs`."""
+    jobs = Jobs()
+    yield jobs
+    jobs.let_go()

@@ -1,0 +1,440 @@
+"""`txprof pool plan` and `txprof pool simulate`: what they say, and what they refuse."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from helpers import FakeClock
+from sqlalchemy import Engine, text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import QueuePool
+
+import txprof
+from txprof import cli
+from txprof.clock import clock
+
+Make = Callable[..., Engine]
+Run = Callable[..., str]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """The output of a command that goes well, or with `fails` the complaint of one that fails."""
+
+    def run(*arguments: object, fails: bool = False) -> str:
+        status = cli.main([str(argument) for argument in arguments])
+        output = capsys.readouterr()
+        if fails:
+            assert (status, output.out) == (2, "")
+            assert output.err.count("\n") == 1
+            return output.err
+        assert (status, output.err) == (0, "")
+        return output.out
+
+    return run
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
+    fake = FakeClock()
+    monkeypatch.setattr(clock, "now", fake.now)
+    return fake
+
+
+def record(engine: Engine, fake: FakeClock, jobs: int, *, nested: bool = False) -> txprof.Profile:
+    """Each job holds for 1 s, 0.9 of it in a call, and then does without for 0.25 s."""
+    with txprof.profile(on_finding="ignore") as prof:
+        for _ in range(jobs):
+            with engine.begin() as connection:
+                connection.execute(text("SELECT 1"))
+                fake.tick(0.1)
+                with txprof.external_call("http", "POST https://llm.example.com/v1/chat"):
+                    fake.tick(0.9)
+                if nested:
+                    with engine.connect():
+                        pass
+            fake.tick(0.25)
+    return prof
+
+
+def pool_of_five(made: Make, url: str) -> Engine:
+    return made(url, poolclass=QueuePool, pool_size=5, max_overflow=0, pool_timeout=30)
+
+
+@pytest.fixture
+def engine(tmp_path: Path, made: Make) -> Engine:
+    return pool_of_five(made, f"sqlite:///{tmp_path / 'x.db'}")
+
+
+@pytest.fixture
+def recording(engine: Engine, fake: FakeClock, tmp_path: Path) -> Iterator[Path]:
+    path = tmp_path / "batch.txprof"
+    record(engine, fake, 40).save(path)
+    return path
+
+
+STORY = ("--tasks", 15, "--threads", 8, "--runner-connections", 1)
+DATABASE = ("--max-connections", 4000, "--peak-connections", 1200)
+
+
+def test_the_storys_plan(run: Run) -> None:
+    told = run("pool", "plan", *STORY, *DATABASE)
+    assert "15 ×         1 ×    9 =         135" in told
+    assert "while a deploy doubles the tasks              =         270" in told
+    assert "to be used 2000: half of it" in told
+    assert "room left 665 (= 2000 - 1200 - 135)" in told
+    assert told.endswith("no rule is broken\n")
+
+
+def test_a_plan_from_a_recording_states_what_it_measured(recording: Path, run: Run) -> None:
+    told = run("pool", "plan", recording, *STORY)
+    assert "72% of the time is spent waiting: 2 a process are worth having" in told
+    assert "deadlock  no worker was seen to hold two connections at once" in told
+    assert (
+        "measured  8 threads that hold and pause as recorded get 99 % done with a pool of" in told
+    )
+    assert "8 threads; with 72% of the time spent waiting the gain flattens at 2" in " ".join(
+        told.split()
+    )
+
+
+def test_the_deadlock_floor_is_from_observed_nested_checkouts(
+    engine: Engine, fake: FakeClock, tmp_path: Path, run: Run
+) -> None:
+    path = tmp_path / "nested.txprof"
+    record(engine, fake, 3, nested=True).save(path)
+    told = run("pool", "plan", path, "--tasks", 1, "--threads", 8)
+    assert "2 connections are held at once: at least 9 (= 8 threads × (2 - 1) + 1)" in told
+    assert "the smallest that cannot deadlock is 9" in " ".join(told.split())
+
+
+def test_too_few_samples_are_said_and_not_guessed_around(
+    engine: Engine, fake: FakeClock, tmp_path: Path, run: Run
+) -> None:
+    path = tmp_path / "few.txprof"
+    record(engine, fake, 5).save(path)
+    told = " ".join(run("pool", "plan", path, *STORY).split())
+    assert "not said the pool by simulation: 5 holds of a connection are too few" in told
+    assert "threads worth having: the waiting share cannot be told" in told
+    assert "measured" not in told.replace("was measured", "")
+    complaint = run("pool", "simulate", path, fails=True)
+    assert "5 holds of a connection are too few to say how they are distributed: 20" in complaint
+
+
+def test_what_the_user_says_goes_before_what_was_measured(recording: Path, run: Run) -> None:
+    told = run("pool", "plan", recording, *STORY, "--waiting-share", 0.9, "--held-at-once", 2)
+    assert "90% of the time is spent waiting: 8 a process are worth having" in told
+    assert "at least 10 (= 8 threads × (2 - 1) + 1 + 1)" in told
+
+
+def test_a_live_database_is_asked(
+    url: str, run: Run, request: pytest.FixtureRequest, made: Make
+) -> None:
+    if url.startswith("sqlite"):
+        complaint = run("pool", "plan", *STORY, "--database-url", url, fails=True)
+        assert "sqlite keeps no count of its connections: PostgreSQL, MariaDB" in complaint
+        return
+    with made(url).connect() as connection:
+        mysql = "mysql" in url
+        limit = connection.exec_driver_sql(
+            "SELECT @@global.max_connections" if mysql else "SHOW max_connections"
+        ).scalar()
+        told = run("pool", "plan", *STORY, "--database-url", url)
+    assert f"max_connections {limit} (" in told
+    in_use = int(told.partition("in use now ")[2].split()[0])
+    assert in_use >= 1
+    if mysql:
+        assert int(told.partition("peak so far ")[2].split()[0]) >= in_use
+    else:
+        assert "reserved for administrators 3" in told
+        assert "the peak is not known (the server keeps none)" in told
+        told = run("pool", "plan", *STORY, "--database-url", url, "--peak-connections", 7)
+        assert "peak so far 7" in told
+
+
+@pytest.mark.parametrize(
+    ("url", "complaint"),
+    [
+        (
+            "postgresql+psycopg://me:s3cret@127.0.0.1:1/x?password=s3cret",
+            "cannot use the database postgresql+psycopg://me:***@127.0.0.1:1/x: ",
+        ),
+        ("postgresql+asyncpg://me:s3cret@127.0.0.1/x", "postgresql+asyncpg is an asyncio driver"),
+        ("nonsense", "not a SQLAlchemy URL such as"),
+        ("nosuch://127.0.0.1/x", "SQLAlchemy cannot use this database"),
+    ],
+)
+def test_a_database_that_does_not_answer_is_one_line(run: Run, url: str, complaint: str) -> None:
+    told = run("pool", "plan", *STORY, "--database-url", url, fails=True)
+    assert complaint in told
+    assert "s3cret" not in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ((), "give --tasks, or --deployment FILE with the services"),
+        (("--tasks", 3), "give --threads, or --deployment FILE"),
+        ((*STORY, "--peak-connections", 3), "peak_connections needs max_connections"),
+        ((*STORY, "--instance-class", "db.r5.4xlarge"), "'db.r5.4xlarge' needs its engine"),
+        (
+            (*STORY, "--instance-class", "db.x", "--db-engine", "mysql"),
+            "unknown instance class 'db.x'",
+        ),
+        (
+            (*STORY, "--instance-class", "db.r5.large", "--db-engine", "db2"),
+            "unknown database engine 'db2'",
+        ),
+        ((*STORY, "--max-connections", 9, "--db-engine", "mysql"), "engine is for an instance_cl"),
+        (
+            (*STORY, "--max-connections", 9, "--database-url", "sqlite://"),
+            "give one of max_connections and url, not both",
+        ),
+        ((*STORY, "--waiting-share", 90), "the waiting share must be from 0 to 1, not 90.0"),
+        ((*STORY, "--deployment", "x.toml"), "--tasks is for a single service"),
+        (("nowhere.txprof", *STORY), "nowhere.txprof: cannot be read"),
+    ],
+)
+def test_a_plan_that_cannot_be_made_is_one_line(
+    run: Run, arguments: tuple[object, ...], complaint: str
+) -> None:
+    assert complaint in run("pool", "plan", *arguments, fails=True)
+
+
+@pytest.mark.parametrize("option", ["--tasks", "--threads", "--max-connections"])
+@pytest.mark.parametrize("value", ["0", "-3", "many"])
+def test_sizes_that_make_no_sense_are_refused(
+    option: str, value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        cli.main(["pool", "plan", f"{option}={value}"])
+    assert left.value.code == 2
+    assert f"argument {option}: must be a whole number from 1 on" in capsys.readouterr().err
+
+
+DEPLOYMENT = """
+[database]
+instance_class = "db.r5.4xlarge"
+engine = "aurora-mysql"
+peak_connections = 1200
+
+[web.api]
+tasks = 4
+workers = 8
+pool = 5
+running = true
+
+[batch.research]
+tasks = 15
+threads = 8
+runner_connections = 1
+
+[background.mailer]
+tasks = 2
+processes = 4
+connections = 5
+"""
+
+
+def test_a_deployment_of_several_services(tmp_path: Path, run: Run) -> None:
+    path = tmp_path / "deployment.toml"
+    path.write_text(DEPLOYMENT)
+    told = run("pool", "plan", "--deployment", path)
+    lines = [line.split() for line in told.splitlines()]
+    assert ["api", "web", "4", "×", "8", "×", "5", "=", "160", "running"] in lines
+    assert ["research", "batch", "15", "×", "1", "×", "9", "=", "135"] in lines
+    assert ["mailer", "background", "2", "×", "4", "×", "5", "=", "40"] in lines
+    assert ["together", "=", "335"] in lines
+    assert "max_connections 4000" in told
+    assert "AuroraMySQL" in told
+    assert "room left 625 (= 2000 - 1200 - 175)" in told
+    told = run("pool", "plan", "--deployment", path, "--max-connections", 600)
+    assert "max_connections 600 (as given)" in told
+    assert "all services together: 335 connections, 670 while a deploy" in told
+
+
+@pytest.mark.parametrize(
+    ("document", "complaint"),
+    [
+        ("", "no service in it: add a table such as [batch.research]"),
+        ("tasks = ", "not TOML"),
+        ("[cron.x]\ntasks = 1", "unknown table [cron]; there are [database], [web.NAME]"),
+        ("[batch.x]\nthreads = 8", "[batch.x]: tasks is missing"),
+        ("[batch.x]\ntasks = 1", "[batch.x]: threads is missing"),
+        ("[web.x]\ntasks = 1", "[web.x]: threads or pool is missing"),
+        ("[batch.x]\ntasks = 0\nthreads = 8", "x: tasks must be 1 or more, not 0"),
+        ("[batch.x]\ntasks = 1.5\nthreads = 8", "tasks must be a whole number, not 1.5"),
+        ("[batch.x]\ntasks = 1\nthreads = true", "threads must be a whole number, not True"),
+        ("[batch.x]\ntasks = 1\nworkers = 2\nthreads = 1", "unknown key 'workers'; there are tas"),
+        ("[batch]\nx = 1", "[batch.x] must be a table, not 1"),
+        ("batch = 1", "[batch] must be a table, not 1"),
+        ("[web.x]\ntasks = 1\npool = 2\nrunning = 1", "running must be true or false, not 1"),
+        ("[database]\nmax = 1\n[web.x]\ntasks = 1\npool = 2", "unknown key 'max'; there are max_"),
+        ("[database]\nurl = 1\n[web.x]\ntasks = 1\npool = 2", "url must be a string, not 1"),
+    ],
+)
+def test_a_deployment_that_is_none_is_one_line(
+    tmp_path: Path, run: Run, document: str, complaint: str
+) -> None:
+    path = tmp_path / "deployment.toml"
+    path.write_text(document)
+    assert complaint in run("pool", "plan", "--deployment", path, fails=True)
+
+
+def test_a_deployment_that_is_not_there_is_one_line(tmp_path: Path, run: Run) -> None:
+    told = run("pool", "plan", "--deployment", tmp_path / "none.toml", fails=True)
+    assert "none.toml: cannot be read: No such file" in told
+
+
+# --- simulate -----------------------------------------------------------------------------------
+
+
+def rows(told: str) -> list[list[str]]:
+    return [line.split() for line in told.splitlines() if line[:7].strip().isdigit()]
+
+
+def test_pools_of_several_sizes(recording: Path, run: Run) -> None:
+    told = run("pool", "simulate", recording, "--workers", 10, "--connections", "1,4-5,10")
+    assert "drawn from 40 holds (p50 " in told
+    assert "39 pauses between a worker's holds" in " ".join(told.split())
+    assert "timeout 30.00s; 20,000 checkouts simulated, seed 0" in told
+    found = rows(told)
+    assert [row[:2] for row in found] == [["10", "1"], ["10", "4"], ["10", "5"], ["10", "10"]]
+    # 10 workers of 1.25 s each ask for 8 connections: below that the pool is the limit.
+    assert [round(int(row[2].replace(",", "")), -3) for row in found] == [
+        86_000,
+        346_000,
+        432_000,
+        691_000,
+    ]
+    assert "10 workers need a pool of 8" in told  # constant times fall into step
+
+
+def test_a_recording_of_any_database_will_do(
+    url: str, made: Make, fake: FakeClock, tmp_path: Path, run: Run
+) -> None:
+    path = tmp_path / "any.txprof"
+    record(pool_of_five(made, url), fake, 40).save(path)
+    assert "72% of the time is spent waiting" in run("pool", "plan", path, *STORY)
+    told = run("pool", "simulate", path, "--workers", 4, "--connections", 1, "--jobs", 1000)
+    assert round(int(rows(told)[0][2].replace(",", "")), -3) == 86_000
+
+
+def test_a_recording_of_tasks_will_do(
+    url_for_tasks: str, fake: FakeClock, tmp_path: Path, run: Run
+) -> None:
+    async def main() -> None:
+        engine = create_async_engine(url_for_tasks, pool_size=5, max_overflow=0)
+        with txprof.profile(on_finding="ignore") as prof:
+            for _ in range(40):
+                async with engine.begin() as connection:
+                    await connection.execute(text("SELECT 1"))
+                    with txprof.external_call("http", "POST https://llm.example.com/v1/chat"):
+                        fake.tick(0.9)
+                    fake.tick(0.1)
+                fake.tick(0.25)
+        await engine.dispose()
+        prof.save(path)
+
+    path = tmp_path / "tasks.txprof"
+    asyncio.run(main())
+    told = run("pool", "simulate", path, "--workers", 4, "--connections", 1, "--jobs", 1000)
+    assert round(int(rows(told)[0][2].replace(",", "")), -3) == 86_000
+
+
+def test_the_same_seed_prints_the_same(recording: Path, run: Run) -> None:
+    first, second = (
+        run("pool", "simulate", recording, "--seed", 7, "--jobs", 1000) for _ in range(2)
+    )
+    assert first == second
+
+
+def test_what_could_move_out_is_listed_and_moved(
+    recording: Path, run: Run, fake: FakeClock
+) -> None:
+    told = run("pool", "simulate", recording, "--workers", 120, "--connections", 5)
+    (line,) = [line for line in told.splitlines() if line.startswith("  hoist:")]
+    hoist = line.split()[0]
+    assert "HTTP POST llm.example.com/v1/chat" in line
+    told = run(
+        *("pool", "simulate", recording, "--workers", 120, "--connections", 5),
+        *("--what-if", hoist),
+    )
+    before, after = (int(row[2].replace(",", "")) for row in rows(told))
+    assert before == pytest.approx(86_400 * 5, rel=0.01)  # one second a hold
+    assert after == pytest.approx(86_400 * 50, rel=0.01)  # a tenth of it
+    verdict = " ".join(told.splitlines()[-2:])
+    assert f"pool of 5: {before:,} a day now, {after:,} with HTTP POST" in verdict
+    needed = int(verdict.partition("then need ")[2].split()[0])
+    assert 10 <= needed <= 20  # 9.6 are busy on average
+
+
+def test_those_who_give_up_are_counted(recording: Path, run: Run) -> None:
+    told = run(
+        *("pool", "simulate", recording, "--workers", 8, "--connections", 1),
+        *("--timeout", 0.5),
+    )
+    assert float(rows(told)[0][6].rstrip("%")) > 50
+
+
+def test_how_many_workers_there_were_is_measured(recording: Path, run: Run) -> None:
+    assert [row[0] for row in rows(run("pool", "simulate", recording))] == ["1", "1"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("--workers", "0"), "--workers takes whole numbers from 1 to 10000 and ranges"),
+        (("--workers=-3",), "--workers takes whole numbers"),
+        (("--connections", "5-2"), "--connections takes whole numbers"),
+        (("--connections", "many"), "not 'many'"),
+        (("--connections", "1-200"), "at most 64 different numbers, not '1-200'"),
+        (("--timeout", "-1"), "--timeout must be 0 seconds or more, not -1.0"),
+        (("--timeout", "nan"), "--timeout must be 0 seconds or more, not nan"),
+        (("--what-if", "cache:x"), "--what-if takes hoist:FINGERPRINT, not 'cache:x'"),
+        (("--what-if", "hoist:abc"), "no finding abc of calls that are made while a connection"),
+        (("--engine", "oracle"), "no pool in the recording with 'oracle' in the URL; there are"),
+    ],
+)
+def test_a_simulation_that_cannot_be_made_is_one_line(
+    recording: Path, run: Run, arguments: tuple[str, ...], complaint: str
+) -> None:
+    assert complaint in run("pool", "simulate", recording, *arguments, fails=True)
+
+
+def test_one_of_several_pools_has_to_be_named(
+    tmp_path: Path, made: Make, fake: FakeClock, run: Run
+) -> None:
+    path = tmp_path / "two.txprof"
+    engines = [made(f"sqlite:///{tmp_path / name}.db") for name in ("orders", "audit")]
+    with txprof.profile(on_finding="ignore") as prof:
+        for engine in engines * 40:
+            with engine.connect():
+                fake.tick(1)
+            fake.tick(1)
+    prof.save(path)
+    assert "2 pools are in the recording: name one of sqlite:///" in run(
+        "pool", "simulate", path, fails=True
+    )
+    assert run("pool", "simulate", path, "--engine", "audit", "--jobs", 99).startswith(
+        "pool sqlite:///"
+    )
+
+
+def test_an_empty_recording_says_so(tmp_path: Path, run: Run) -> None:
+    path = tmp_path / "empty.txprof"
+    with txprof.profile() as prof:
+        pass
+    prof.save(path)
+    assert "no connection pool is in the recording" in run("pool", "simulate", path, fails=True)
+
+
+def test_plain_terminals_get_plain_signs(
+    recording: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    assert run("pool", "simulate", recording).isascii()
+    assert run("pool", "plan", recording, *STORY).isascii()
