@@ -13,7 +13,7 @@ from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.orm import Session
 
 import txprof
-from txprof import callsite, collector, context, entries, waiting
+from txprof import callsite, collector, context, entries, places, waiting
 from txprof.sensors import (
     checkouts,
     dialects,
@@ -29,11 +29,12 @@ pytestmark = pytest.mark.breaks_a_sensor
 
 PARTS: list[tuple[Any, str]] = [
     (callsite, "path"),
-    (callsite, "key"),
+    (callsite, "codes"),
+    (places, "_walked"),
     (waiting, "current_task"),
     (context, "open_hold"),
     (context, "own"),
-    (context, "is_known_here"),
+    (context, "adopt"),
     (context.Hold, "begin"),
     (context.Hold, "end_transaction"),
     (collector.Collector, "pool"),

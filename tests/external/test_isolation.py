@@ -293,7 +293,7 @@ def test_what_breaks_inside_costs_the_program_nothing(
 
 def placing_method(function: Any) -> Any:
     """A method that a call goes on in."""
-    return placing.Sensor(function, going_on.goes_on(), inherited=False)
+    return placing.Sensor(function, going_on.goes_on(), object, inherited=False)
 
 
 # --- a part that fails again and again ----------------------------------------------------------
