@@ -18,6 +18,8 @@ from txprof.api import (
     watch,
 )
 from txprof.errors import RecordingError, TransactionHygieneError, TransactionHygieneWarning
+from txprof.expected import expect
+from txprof.harness import Harness
 from txprof.model import (
     Call,
     Exemplar,
@@ -26,6 +28,7 @@ from txprof.model import (
     LineProfile,
     PoolProfile,
     PoolStatus,
+    Query,
     Site,
     TimedCall,
     TimedStatement,
@@ -39,10 +42,12 @@ __all__ = [
     "Exemplar",
     "Finding",
     "FunctionProfile",
+    "Harness",
     "LineProfile",
     "PoolProfile",
     "PoolStatus",
     "Profile",
+    "Query",
     "RecordingError",
     "Site",
     "TimedCall",
@@ -52,6 +57,7 @@ __all__ = [
     "__version__",
     "allow",
     "allow_if",
+    "expect",
     "external_call",
     "load",
     "merge",

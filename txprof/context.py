@@ -60,6 +60,7 @@ class Transaction:
         "_call",
         "_external",
         "_longest_call",
+        "by",
         "calls",
         "dropped",
         "external_seconds",
@@ -73,10 +74,15 @@ class Transaction:
         "ran",
         "since",
         "statement_seconds",
+        "users",
     )
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.by: Any = None
+        """Who opened it (`txprof.visits`), if there is a harness."""
+        self.users: dict[Any, Path] = {}
+        """Who else ran something in it, and from where first."""
         self.since = self.last = clock.now()
         """`last`: when the last statement ended."""
         self.locking: dict[str, Path] = {}
@@ -128,10 +134,12 @@ class Hold:
 
     __slots__ = (
         "autocommit",
+        "by",
         "connection",
         "end",
         "engine",
         "guard",
+        "inner",
         "is_open",
         "path",
         "pool",
@@ -143,6 +151,7 @@ class Hold:
         "thread",
         "transaction",
         "transaction_seconds",
+        "users",
         "waited",
     )
 
@@ -150,6 +159,11 @@ class Hold:
         self.engine = engine
         self.pool = pool
         self.path = path
+        self.by: Any = None
+        """Who took it, and who ran something on it: see `Transaction.by`."""
+        self.users: dict[Any, Path] = {}
+        self.inner: list[Any] = []
+        """Transactions inside the harness's one: `harness.Inner`s, the outermost first."""
         self.thread = get_ident()
         self.task: ref[Any] | None = None
         self.belong_here()
@@ -216,6 +230,7 @@ class Hold:
         if self.transaction is not None:
             self.transaction_seconds += clock.now() - self.transaction.since
             self.transaction = None
+            self.inner = []
             _notify(self)
 
     def close(self) -> bool:

@@ -189,6 +189,8 @@ class Entry:
         text: Any = key[0]
         state: Any = key[1]
         path = callsite.path(frame)
+        if self.collector.harness is not None:
+            path = self.collector.harness.cut(path)
         if len(rows) >= self.collector.settings.max_rows:
             text, path = OTHERS, path[:1]
             key = (text, state, path)

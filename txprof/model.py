@@ -138,6 +138,25 @@ class PoolProfile:
     timeouts: int
 
 
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One statement text from one call path: how often it ran, and the seconds that took.
+
+    `call_path` has the application's lines, innermost first; `statement` no parameters.
+    """
+
+    statement: str
+    call_path: CallPath
+    count: int
+    seconds: float
+    longest: float
+
+    @property
+    def site(self) -> Site | None:
+        """The line that sent it."""
+        return self.call_path[0] if self.call_path else None
+
+
 class TimedStatement(NamedTuple):
     """One execution of a statement in a transaction: `start` and `end` in seconds after its begin.
 

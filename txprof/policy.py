@@ -30,17 +30,34 @@ class Allowance(NamedTuple):
 allowances: ContextVar[tuple[Allowance, ...]] = ContextVar("txprof_allowances", default=())
 
 
-def allowed_here(rule: str) -> str | None:
-    """Why a rule may be broken here: an `allow` block or decorator."""
+class Expectation(NamedTuple):
+    """A rule that is to be broken now, on any thread, and the collector that looks for it."""
+
+    rule: str
+    collector: Collector
+
+
+expected: list[Expectation] = []
+
+
+def allowed_here(rule: str, watcher: Collector | None = None) -> str | None:
+    """Why a rule may be broken here: an `allow` block or decorator, or others expect it."""
     for allowance in allowances.get():
         if allowance.rule == rule:
             return allowance.reason
-    return None
+    return expected_of(rule, watcher) if expected else None
 
 
-def allowed(rule: str, row: CallRow, host: str | None, settings: Settings) -> str | None:
+def expected_of(rule: str, watcher: Collector | None) -> str | None:
+    """Why others than who expects a rule to be broken do not mind."""
+    mine = [each.collector for each in expected if each.rule == rule]
+    return "it is expected here" if mine and watcher not in mine else None
+
+
+def allowed(rule: str, row: CallRow, host: str | None, watcher: Collector) -> str | None:
     """Why this call is no finding: an `allow` block, the settings, or a comment on its line."""
-    reason = allowed_here(rule) or _allowed_by_configuration(rule, row, host, settings)
+    reason = allowed_here(rule, watcher)
+    reason = reason or _allowed_by_configuration(rule, row, host, watcher.settings)
     if reason is not None:
         return reason
     mixing = external_io.site_of(row)
@@ -130,7 +147,7 @@ def react(
     if weighed is None:
         return
     finding = weighed
-    if action == "raise" and finding.severity != "info":
+    if action == "raise" and finding.severity != "info" and _raises(finding, collector.settings):
         _warn(finding)
         if not late:
             raise TransactionHygieneError(finding)
@@ -150,6 +167,10 @@ def react(
             finding.message,
             finding.hint,
         )
+
+
+def _raises(finding: Finding, settings: Settings) -> bool:
+    return not settings.raise_rules or finding.rule in settings.raise_rules
 
 
 def _warn(finding: Finding) -> None:

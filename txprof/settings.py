@@ -31,6 +31,8 @@ class Settings:
 
     on_finding: str | Callable[..., Any] = "log"
     """What to do when a rule fires: log it, raise, ignore it, or call this with the finding."""
+    raise_rules: tuple[str, ...] = ()
+    """Under on_finding="raise": the rules that raise; none named: all of them."""
     lines: str | None = None
     """auto: functions that were seen to open a transaction or a hold are line-profiled too."""
     report: str | None = "exit"
@@ -120,6 +122,9 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "lines": LINES,
     "locks": LOCKS,
 }
+_PLUGINS = ("pytest",)
+"""Tables in [tool.txprof] that a plugin reads: it knows what may stand there."""
+
 _MAY_BE_NONE = ("report", "lines")
 _KIND = re.compile(r"[a-z][a-z0-9_-]*")
 
@@ -164,6 +169,7 @@ def _from_pyproject(root: Path) -> dict[str, Any]:
     table = document.get("tool", {}).get("txprof", {})
     if not isinstance(table, dict):
         raise ValueError(f"{path}: [tool.txprof] must be a table")
+    table = {name: value for name, value in table.items() if name not in _PLUGINS}
     for name, value in table.items():
         place = f"{path}: [tool.txprof] has an unknown setting"
         _require_known(name, ValueError, place)

@@ -20,6 +20,7 @@ from txprof.sensors import (
     mail,
     placing,
     process,
+    sessions,
     sleep,
     sqlalchemy,
     threads,
@@ -75,5 +76,6 @@ def uninstall() -> None:
     with _lock:
         if placing.installed():
             sqlalchemy.uninstall()
+            sessions.unlisten()
         placing.restore_all()  # also what the wraps of others kept in place the last time
         by_name.restore()

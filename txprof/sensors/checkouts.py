@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol
 
-from txprof import callsite, collector, context
+from txprof import callsite, collector, context, visits
 from txprof.clock import clock
 from txprof.context import Hold
 from txprof.safety import note_once
@@ -111,6 +111,8 @@ def opened(dbapi_connection: Any, record: Any, pool: Any, frame: FrameType | Non
         known = pools.setdefault(pool, Pool(type(pool).__name__))
     hold = context.open_hold(known.engine, callsite.path(frame), known)
     hold.connection = _number(record)
+    if visits.current is not None and frame is not None:
+        hold.by = visits.current.opens(frame)
     checkout = under_way.get()
     if checkout is not None:
         hold.waited = checkout.waited()

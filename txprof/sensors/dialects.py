@@ -14,13 +14,13 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from txprof import callsite, collector, context, policy
+from txprof import callsite, collector, context, policy, visits
 from txprof.clock import clock
 from txprof.context import Hold
 from txprof.model import State
 from txprof.rules.queries import N_PLUS_ONE, WRITE_LOOP
 from txprof.safety import drop_own_frame, note_once
-from txprof.sensors import exemplars
+from txprof.sensors import exemplars, sessions
 from txprof.sensors.checkouts import hold_of, holds, under_way
 from txprof.sensors.exemplars import FAILED
 from txprof.sensors.inspecting import inspect_long
@@ -44,6 +44,8 @@ def _began(dialect: Any, fairy: Any, frame: FrameType) -> None:
             hold.autocommit = is_autocommit(dialect, fairy.dbapi_connection)
             if not hold.autocommit:
                 hold.begin(callsite.path(frame))
+                if visits.current is not None and hold.transaction is not None:
+                    hold.transaction.by = visits.current.opens(frame)
     except Exception as error:
         note_once("the BEGIN sensor", error)
 
@@ -173,6 +175,35 @@ def _aside(original: Any, _dialect: Any) -> Any:
     return aside
 
 
+def _savepoint(original: Any, _dialect: Any) -> Any:
+    def do_savepoint(connection: Any, name: str) -> None:
+        try:
+            original(connection, name)
+        except BaseException as error:
+            drop_own_frame(error)
+            raise
+        if visits.current is not None:
+            sessions.began(connection.connection, name, sys._getframe(1))
+
+    return do_savepoint
+
+
+def _end_savepoint(original: Any, _dialect: Any) -> Any:
+    """It is released, or rolled back to, after which SQLAlchemy leaves it."""
+
+    def do_end_savepoint(connection: Any, name: str) -> None:
+        try:
+            original(connection, name)
+        except BaseException as error:
+            drop_own_frame(error)
+            raise
+        finally:
+            if visits.current is not None:
+                sessions.ended(name)
+
+    return do_end_savepoint
+
+
 # --- statements: run for each of them, plain and fast (benchmarks/statements.py) -----------------
 
 
@@ -245,6 +276,8 @@ def _executed(statement: str, parameters: Any, execution: Any, since: float, fai
                 return
             state = "held" if hold.transaction is None else "transaction"
         if entries:
+            if visits.current is not None:
+                entries = visits.current.entered(entries, hold, sys._getframe(2))
             key = callsite.key(3, known, statement, state)
             transaction = hold.transaction
             if transaction is not None:
@@ -259,7 +292,8 @@ def _executed(statement: str, parameters: Any, execution: Any, since: float, fai
                 new = entry.statement(key, seconds, parameters, known.writes)
                 if new is not None:
                     new.load = load_of(execution)
-                    new.allowed = policy.allowed_here(N_PLUS_ONE if known.reads else WRITE_LOOP)
+                    rule = N_PLUS_ONE if known.reads else WRITE_LOOP
+                    new.allowed = policy.allowed_here(rule, entry.collector)
     except Exception as error:
         note_once("the statement sensor", error)
 
@@ -293,6 +327,9 @@ _WRAPS: dict[str, Callable[[Any, Any], Any]] = {
     "do_begin_twophase": _begin_twophase,
     "do_commit_twophase": functools.partial(_finish_twophase, outcome="commit"),
     "do_rollback_twophase": functools.partial(_finish_twophase, outcome="rollback"),
+    "do_savepoint": _savepoint,
+    "do_release_savepoint": _end_savepoint,
+    "do_rollback_to_savepoint": _end_savepoint,
     "connect": _aside,
     "do_ping": _aside,
 }

@@ -15,6 +15,7 @@ from txprof.sensors.inspecting import is_due
 from txprof.sensors.locks import taken
 from txprof.settings import minima
 from txprof.source import enclosing_with
+from txprof.visits import Boundary, Counted
 
 if TYPE_CHECKING:
     from txprof.sensors.external import Described
@@ -46,11 +47,11 @@ def judged(described: Described, *, late: bool, took: float = 0.0) -> Judged:
     due: list[CallRow] = []
     try:
         for watcher in collector.active():
-            row, site = _row(described, late=late)
+            row, site = _row(described, watcher.harness, late=late)
             asks = False
             rule = external_io.rule_of(row)
             if rule is not None and site is not None:
-                row.allowed = policy.allowed(rule, row, described.host, watcher.settings)
+                row.allowed = policy.allowed(rule, row, described.host, watcher)
                 least = minima(watcher.settings.min_ms).get(row.kind, 0.0)
                 if row.allowed is None and took < least:
                     row.allowed = f"shorter than {least * 1e3:g} ms"
@@ -77,15 +78,24 @@ def _is_news(key: Key, watcher: collector.Collector) -> bool:
     return action == "raise" or (action != "ignore" and key not in watcher.reported)
 
 
-def _row(described: Described, *, late: bool) -> tuple[CallRow, Site | None]:
+def _row(
+    described: Described, harness: Boundary | None, *, late: bool
+) -> tuple[CallRow, Site | None]:
     """What happens here, and the line that mixes if one does."""
-    hold = context.deciding(context.open_here(late=late))
-    path = context.call_path(sys._getframe(1), hold)
-    if hold is None:
+    holds = context.open_here(late=late)
+    if harness is not None:
+        found = harness.counted(holds, sys._getframe(1))
+    else:
+        hold = context.deciding(holds)
+        found = None if hold is None else _counted(hold)
+    path = context.call_path(sys._getframe(1), None if found is None else found.hold)
+    if harness is not None:
+        path = harness.cut(path)
+    if found is None:
         return CallRow(_sites(path), described.kind, described.target, "free"), None
-    transaction = hold.transaction
-    state: State = "held" if transaction is None else "transaction"
-    place = _place(path, hold.path if transaction is None else transaction.path)
+    hold = found.hold
+    state: State = "held" if found.transaction is None else "transaction"
+    place = _place(path, found.path)
     row = CallRow(
         place.path,
         described.kind,
@@ -94,10 +104,15 @@ def _row(described: Described, *, late: bool) -> tuple[CallRow, Site | None]:
         engine=hold.engine,
         opened=place.opened,
         hold=_sites(hold.path),
-        locks=() if transaction is None else taken(transaction.locking.items(), transaction.path),
+        locks=taken(found.locking(), found.path),
         block=place.block,
     )
     return row, place.site
+
+
+def _counted(hold: context.Hold) -> Counted:
+    transaction = hold.transaction
+    return Counted(hold, transaction, hold.path if transaction is None else transaction.path)
 
 
 # Programs call from the same lines again: what these tell is found out once for each of them
