@@ -200,6 +200,13 @@ class Hold:
         # A hold without a task was opened below whatever event loop runs on this thread now.
         return self.task is None or self.task() is waiting.current_task()
 
+    def is_orphan(self) -> bool:
+        """Whether the task or thread it belongs to has ended."""
+        if self.task is not None:
+            owner = self.task()
+            return owner is None or bool(owner.done())
+        return all(thread.ident != self.thread for thread in threading.enumerate())
+
     def owner(self) -> str:
         """The thread or task it belongs to, by name."""
         if self.task is not None:

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 from txprof import callsite, waiting
 from txprof.callsite import Path
-from txprof.context import Hold, Transaction
+from txprof.context import Hold, Transaction, holds_here
 from txprof.entries import Entry
 
 _LIBRARY, _APPLICATION, _HARNESS = range(3)
@@ -229,6 +229,8 @@ class Boundary:
     ) -> tuple[Entry, ...]:
         """The entries that a statement at `frame` counts in; notes whom it was run for."""
         visit, _ = self.who(frame)
+        if not hold.is_here():  # a fixture's task or thread opened it
+            hold.belong_here()
         if visit is None:
             return entries
         if visit is not OWN:
@@ -263,6 +265,9 @@ class Boundary:
         visit, _ = self.who(frame)
         if visit is None or visit is OWN:
             return None
+        # And what somebody used last for this visit who has ended since.
+        known = [hold for hold in holds_here.get() if hold.is_open and hold not in holds]
+        holds = (*holds, *(hold for hold in known if hold.is_orphan()))
         for hold in reversed(holds):
             opened: list[Any] = [hold.transaction, *hold.inner]
             for transaction in opened:
@@ -277,8 +282,12 @@ class Boundary:
         return opened.users.get(visit) or self.cut(opened.path)
 
     def cut(self, path: Path) -> Path:
-        """The path without the harness's frames around the application's."""
+        """The path without the harness's frames around the application's, and what is around."""
         outermost = len(path)
+        for index, (file, _, function) in enumerate(path):
+            if (file, function) in self._names:
+                outermost = index
+                break
         while outermost and self._is_around(path[outermost - 1]):
             outermost -= 1
         return path[:outermost] or path

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import txprof
+
+_CONTROL = re.compile(r"\s*(SAVEPOINT|RELEASE|ROLLBACK TO)\b", re.IGNORECASE)
+
+
+def queries_of(profile: txprof.Profile) -> list[txprof.Query]:
+    """The statements that ran, without savepoints: the suite's own transaction makes them."""
+    return [query for query in profile.queries if not _CONTROL.match(query.statement)]
 
 
 class Live:
@@ -28,7 +36,7 @@ class Live:
     @property
     def queries(self) -> list[txprof.Query]:
         """The statements that ran, by text and line."""
-        return [] if self.profile is None else self.profile.queries
+        return [] if self.profile is None else queries_of(self.profile)
 
     @property
     def query_count(self) -> int:

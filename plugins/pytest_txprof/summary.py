@@ -35,7 +35,7 @@ class Summary:
         self._deselected = 0
         self._stale: list[Entry] = []
         self._written: list[Entry] | None = None
-        if not self._is_worker and config.pluginmanager.hasplugin("dsession"):
+        if not self._is_worker:
             config.pluginmanager.register(_Workers(self._recordings), "txprof-workers")
 
     def add(self, report: pytest.TestReport) -> None:
@@ -111,7 +111,7 @@ class Summary:
         for why, number in self._suppressed():
             terminal.write_line(f"  suppressed: {number} by {why}")
         for seconds, place, test in self._holds:
-            terminal.write_line(f"  slow transaction: {seconds * 1e3:.1f} ms, {place} ({test})")
+            terminal.write_line(f"  slowest transaction: {seconds * 1e3:.1f} ms, {place} ({test})")
         self._write_known(terminal)
         self._write_reported(terminal, open_findings)
         if os.environ.get("GITHUB_ACTIONS") == "true":

@@ -11,6 +11,7 @@ import txprof
 from pytest_txprof import live_key
 from pytest_txprof.failure import Shown
 from pytest_txprof.known import Known
+from pytest_txprof.live import queries_of
 from pytest_txprof.options import Choices
 from pytest_txprof.recordings import Recordings
 from pytest_txprof.suite import Suite
@@ -207,7 +208,7 @@ class Watcher:
         ]
         return {
             "tests": 1,
-            "statements": sum(query.count for query in profile.queries),
+            "statements": sum(query.count for query in queries_of(profile)),
             "calls": profile.external_calls,
             "visits": profile.visits,
             "holds": holds,
@@ -240,7 +241,7 @@ class Watcher:
     ) -> list[tuple[str, object]]:
         """For the JUnit report."""
         return [
-            ("txprof.statements", sum(query.count for query in profile.queries)),
+            ("txprof.statements", sum(query.count for query in queries_of(profile))),
             ("txprof.external_calls", profile.external_calls),
             *(("txprof.finding", self._shown.one_line(finding)) for finding in findings),
         ]
@@ -248,15 +249,16 @@ class Watcher:
     def _limits(self, item: pytest.Item, profile: txprof.Profile) -> list[str]:
         """What the test's limits have to say."""
         told = []
-        count = sum(query.count for query in profile.queries)
-        seconds = sum(query.seconds for query in profile.queries)
+        queries = queries_of(profile)
+        count = sum(query.count for query in queries)
+        seconds = sum(query.seconds for query in queries)
         most, longest = limit(item, "max_queries"), limit(item, "max_db_time")
         if most is not None and count > most:
             told.append(f"max_queries: {count} statements ran, at most {most:g} may")
         if longest is not None and seconds > longest:
             told.append(f"max_db_time: statements took {seconds:.3f} s, at most {longest:g} s may")
         if told:
-            return [*told, *self._shown.queries(profile.queries)]
+            return [*told, *self._shown.queries(queries)]
         return []
 
     def _text(

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
+import io
+import linecache
 import subprocess
 import sys
+import warnings
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
+
+from txprof.source import is_in_loop
 
 APP = '''
 import os
@@ -92,11 +100,35 @@ class Project:
     def ini(self, *lines: str) -> None:
         (self.folder / "pytest.ini").write_text("\n".join(["[pytest]", *lines]) + "\n")
 
+    def run_here(self, *arguments: str, plugins: tuple[str, ...] = ()) -> pytest.RunResult:
+        """The same in this process, which is much faster: where nothing need be apart."""
+        command = [*_without(*plugins), "-p", "no:faulthandler", "--capture=sys", *arguments]
+        out, err = io.StringIO(), io.StringIO()
+        path = list(sys.path)
+        is_in_loop.cache_clear()  # files are read once a process
+        linecache.clearcache()
+        sys.path.insert(0, str(self.folder))
+        try:
+            with (
+                contextlib.chdir(self.folder),
+                redirect_stdout(out),
+                redirect_stderr(err),
+                warnings.catch_warnings(),
+            ):
+                warnings.resetwarnings()
+                warnings.simplefilter("ignore", ResourceWarning)
+                status = pytest.main(command)
+                gc.collect()  # what the project did not close is none of ours
+        finally:
+            sys.path[:] = path
+            for name, module in list(sys.modules.items()):
+                if str(getattr(module, "__file__", None)).startswith(str(self.folder)):
+                    del sys.modules[name]
+        return _result(status, out.getvalue(), err.getvalue())
+
     def run(self, *arguments: str, plugins: tuple[str, ...] = ()) -> pytest.RunResult:
         """`plugins`: of asyncio, randomly, rerunfailures, xdist those that are to be loaded."""
-        others = {"asyncio", "randomly", "rerunfailures", "xdist"} - set(plugins)
-        off = [part for name in sorted(others) for part in ("-p", f"no:{name}")]
-        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *off, *arguments]
+        command = [sys.executable, "-m", "pytest", *_without(*plugins), *arguments]
         done = subprocess.run(
             command,
             capture_output=True,
@@ -106,10 +138,17 @@ class Project:
             stdin=subprocess.DEVNULL,
             timeout=300,
         )
-        print(done.stdout, done.stderr)  # shown if the test fails
-        return pytest.RunResult(
-            done.returncode, done.stdout.splitlines(), done.stderr.splitlines(), 0
-        )
+        return _result(done.returncode, done.stdout, done.stderr)
+
+
+def _without(*wanted: str) -> list[str]:
+    others = sorted({"asyncio", "randomly", "rerunfailures", "xdist"} - set(wanted))
+    return ["-p", "no:cacheprovider", *(part for name in others for part in ("-p", f"no:{name}"))]
+
+
+def _result(status: int, out: str, err: str) -> pytest.RunResult:
+    print(out, err)  # shown if the test fails
+    return pytest.RunResult(status, out.splitlines(), err.splitlines(), 0)
 
 
 def failed(result: pytest.RunResult) -> dict[str, str]:

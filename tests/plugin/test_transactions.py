@@ -68,7 +68,7 @@ def test_an_outer_transaction_of_any_scope_is_the_suites(project: Project, app_u
             app.only_calls()
         """,
     )
-    result = project.run("--txprof", "-q")
+    result = project.run_here("--txprof", "-q")
     found = failed(result)
     assert len([name for name in found if name.startswith("test_it_opens_its_own")]) == 15, found
     assert len([name for name in found if name.startswith("test_core_alone_opens")]) == 5
@@ -163,10 +163,11 @@ def test_fixtures_as_they_are_in_real_suites(project: Project, app_url: str) -> 
         def test_what_the_test_does_itself_good(engine):
             with engine.begin() as connection:
                 connection.execute(text("SELECT 1"))
-                app.txprof.external_call("http", "GET https://example.com/").__enter__()
+                with app.txprof.external_call("http", "GET https://example.com/"):
+                    pass
         """,
     )
-    result = project.run("--txprof", "-q")
+    result = project.run_here("--txprof", "-q")
     found = failed(result)
     assert sorted(found) == [
         "test_connection_of_the_test_that_the_application_uses_bad",
@@ -214,7 +215,7 @@ def test_two_engines_and_two_sessions(project: Project) -> None:
             app.split(second)
         """,
     )
-    result = project.run("--txprof", "-q")
+    result = project.run_here("--txprof", "-q")
     assert list(failed(result)) == ["test_bad"]
     result.assert_outcomes(failed=1, passed=2)
 
@@ -288,6 +289,6 @@ def test_set_up_and_tear_down_do_not_count(project: Project, where: str) -> None
                 pass
         """,
     )
-    result = project.run("--txprof", "-q")
+    result = project.run_here("--txprof", "-q")
     assert list(failed(result)) == ["test_unittest_bad"]
     result.assert_outcomes(failed=1, passed=5)

@@ -19,7 +19,7 @@ from txprof.rules import pool as rules
 from txprof.safety import note_once
 from txprof.sensors import checkouts, exemplars, pooling
 from txprof.sensors.checkouts import Guard
-from txprof.visits import OWN
+from txprof.visits import OWN, Boundary
 
 _HAND_OVER = ("__enter__", "__aenter__", "__init__")
 """Methods that take a connection for somebody else to give back."""
@@ -89,7 +89,7 @@ class Leaks:
                     and not self._is_the_callers(hold, all_are=harness and not late)
                 ):
                     guard.entries = tuple(one for one in guard.entries if not _same(one, entry))
-                    found.append(_row(hold, collected=False))
+                    found.append(_row(hold, collected=False, boundary=entry.collector.harness))
             for row in found:
                 entry.collector.checkout(replace(row))
         except Exception as error:
@@ -102,7 +102,7 @@ class Leaks:
             guard = hold.guard
             if guard is not None and guard.is_of(entry):
                 guard.entries = tuple(one for one in guard.entries if not _same(one, entry))
-                yield _row(hold, collected=True)
+                yield _row(hold, collected=True, boundary=entry.collector.harness)
 
     def _is_the_callers(self, hold: Hold, *, all_are: bool) -> bool:
         """Whether a session has it that was there before, or any session, if `all_are`."""
@@ -144,8 +144,8 @@ def _same(one: Entry, entry: Entry) -> bool:
     return one.collector is entry.collector
 
 
-def _row(hold: Hold, *, collected: bool) -> CheckoutRow:
-    path = sites(hold.path)
+def _row(hold: Hold, *, collected: bool, boundary: Boundary | None = None) -> CheckoutRow:
+    path = sites(hold.path if boundary is None else boundary.cut(hold.path))
     allowed = hold.guard.allowed if hold.guard is not None else None
     return CheckoutRow(
         rules.LEAK,
