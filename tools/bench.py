@@ -13,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-BENCHMARKS = ("statements", "lines", "bystanders", "calls", "imports", "memory")
+BENCHMARKS = ("statements", "lines", "bystanders", "calls", "imports", "memory", "plugin")
 
 REQUIRED = (
     "sqlalchemy>=2.0,<2.1",
@@ -22,6 +22,7 @@ REQUIRED = (
     "opentelemetry-instrumentation-requests",
     "opentelemetry-instrumentation-sqlalchemy",
     "opentelemetry-sdk",
+    "pytest>=8.3",
     "requests>=2.31",
 )
 

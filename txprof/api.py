@@ -8,7 +8,7 @@ from os import PathLike
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, TypeVar, overload
 
-from txprof.model import PoolStatus
+from txprof.model import OpenConnection, PoolStatus
 
 if TYPE_CHECKING:
     from txprof.harness import Harness
@@ -406,6 +406,16 @@ def pool_status(engine: Any) -> PoolStatus:
     from txprof.pool.status import pool_status
 
     return pool_status(engine)
+
+
+def open_connections() -> list[OpenConnection]:
+    """The connections that are checked out now, of every engine, oldest first.
+
+    Known are those that were taken since the first profile, or `Harness.take_over`.
+    """
+    from txprof.pool.opened import open_connections
+
+    return open_connections()
 
 
 def uninstall() -> None:

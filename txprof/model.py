@@ -234,6 +234,21 @@ class Exemplar:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenConnection:
+    """A connection that is checked out: `call_path` opened its transaction, or else took it.
+
+    `owner` is a thread or task by name; `of_harness` whether the `txprof.Harness` has it, and the
+    application ran nothing on it.
+    """
+
+    engine: str
+    in_transaction: bool
+    call_path: CallPath
+    owner: str
+    of_harness: bool
+
+
+@dataclass(frozen=True, slots=True)
 class PoolStatus:
     """A pool at one moment; None is a number that this kind of pool, or this moment, cannot tell.
 

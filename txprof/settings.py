@@ -111,7 +111,15 @@ class Settings:
         """These settings with keyword arguments over them; TypeError for an unknown name."""
         for name in arguments:
             _require_known(name, TypeError, "profile() got an unknown setting")
-        return replace(self, **arguments)
+        try:
+            return _replaced(self, tuple(arguments.items()))
+        except TypeError:  # a list cannot be hashed; or one that names what is not allowed
+            return replace(self, **arguments)
+
+
+@functools.lru_cache(maxsize=64)
+def _replaced(settings: Settings, arguments: tuple[tuple[str, Any], ...]) -> Settings:
+    return replace(settings, **dict(arguments))
 
 
 _NAMES = tuple(setting.name for setting in fields(Settings))
@@ -131,8 +139,8 @@ _KIND = re.compile(r"[a-z][a-z0-9_-]*")
 
 def current() -> Settings:
     """The settings of this process, read once a working directory and set of variables."""
-    environment = tuple(sorted(item for item in os.environ.items() if item[0].startswith(_PREFIX)))
-    return _load(os.getcwd(), environment)
+    names = sorted(name for name in os.environ if name.startswith(_PREFIX))
+    return _load(os.getcwd(), tuple((name, os.environ[name]) for name in names))
 
 
 def enabled() -> bool:

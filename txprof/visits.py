@@ -145,9 +145,10 @@ class Boundary:
     def take_over(self) -> None:
         """See `txprof.Harness.take_over`."""
         from txprof import sensors
-        from txprof.sensors import checkouts
+        from txprof.sensors import checkouts, placing
 
-        sensors.install()
+        if not placing.installed():
+            sensors.install()
         for hold in list(checkouts.holds.values()):
             hold.by = OWN
             hold.inner = []
@@ -165,7 +166,12 @@ class Boundary:
         places = self._places
         innermost: int | None = None
         outermost = entered = lenient = pending = previous = None
-        for each in _callers(frame):
+        # Runs for each statement, transaction and call of a test: a plain loop over the stack where
+        # it is one (benchmarks/plugin.py).
+        root = waiting.task_root()
+        chain = None if root is None and "greenlet" not in sys.modules else _callers(frame, root)
+        each: FrameType | None = frame if chain is None else next(chain, None)
+        while each is not None:
             code = each.f_code
             place = places.get(code.co_filename)
             if place is None:
@@ -191,8 +197,9 @@ class Boundary:
                 if own is not None:
                     break
             previous = each
+            each = each.f_back if chain is None else next(chain, None)
         if outermost is not None and entered is None:
-            entered = waiting.task_root() or outermost
+            entered = root or outermost
         entered = entered or lenient
         if entered is None:
             return visit_here.get(), True
@@ -316,15 +323,8 @@ def _is_for(visit: Visit, opened: Hold | Transaction | Inner) -> bool:
     return opened.by is visit or visit in opened.users
 
 
-def _callers(frame: FrameType) -> Iterator[FrameType]:
+def _callers(frame: FrameType, root: FrameType | None) -> Iterator[FrameType]:
     """Every frame from `frame` outwards, those of the tasks that wait for this one between."""
-    root = waiting.task_root()
-    if root is None and "greenlet" not in sys.modules:
-        current: FrameType | None = frame
-        while current is not None:
-            yield current
-            current = current.f_back
-        return
     for each in callsite.stack(frame):
         yield each
         if each is root:

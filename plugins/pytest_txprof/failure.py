@@ -33,6 +33,9 @@ class Shown:
     def file(self, file: str) -> str:
         return file.removeprefix(self._root).replace(os.sep, "/")
 
+    def is_below(self, file: str) -> bool:
+        return file.startswith(self._root)
+
     def place(self, site: txprof.Site) -> str:
         """app/batch.py:44 process"""
         return f"{self.file(site.file)}:{site.line} {site.function}"
