@@ -187,6 +187,7 @@ class Choices:
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
+        self._of_run: dict[str, Any] = {}
         self._table = _pyproject(config.rootpath / "pyproject.toml")
 
     def of_run(self, name: str) -> Any:
@@ -195,7 +196,11 @@ class Choices:
 
     def of_test(self, name: str, item: pytest.Item) -> Any:
         """A choice for one test."""
-        return self._first(_BY_NAME[name], item)
+        if item.get_closest_marker("txprof") is not None:
+            return self._first(_BY_NAME[name], item)
+        if name not in self._of_run:
+            self._of_run[name] = self.of_run(name)
+        return self._of_run[name]
 
     def check(self) -> None:
         """UsageError for a value, of whatever layer, that is not allowed."""

@@ -79,11 +79,13 @@ class Watcher:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_fixture_setup(self) -> Generator[None, Any, Any]:
+        __tracebackhide__ = True  # of a fixture's own error
         with self.suite.harness:  # also one that a test's body asks for
             return (yield)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, Any, Any]:
+        __tracebackhide__ = True
         watched = self._watched(item)
         if watched is None:
             return (yield)
@@ -115,6 +117,7 @@ class Watcher:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, Any, Any]:
+        __tracebackhide__ = True
         result = yield
         watched = item.stash.get(test_key, None)
         if watched is not None and watched.profile is not None and watched.is_judged:

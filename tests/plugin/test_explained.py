@@ -53,9 +53,11 @@ def test_a_format_that_is_not_there_is_told_before_the_first_test(
 
 def test_the_five_minutes_of_the_page_go_as_it_says(project: Project) -> None:
     page = (Path(__file__).parents[2] / "docs" / "pytest.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"```(?:python)?\n(.*?)```", page, re.DOTALL)
-    shop, tests, failure = (block for block in blocks if "shop" in block)
-    project.write(conftest="", shop=shop, test_shop=tests)
+    blocks = re.findall(r"```\w*\n(.*?)```", page, re.DOTALL)
+    shop = next(block for block in blocks if "def pay" in block)
+    tests = next(block for block in blocks if "def test_pay" in block)
+    failure = next(block for block in blocks if "▲" in block)
+    project.write(conftest="", payments=shop, test_payments=tests)
     project.run_here("-q").assert_outcomes(passed=1)
     result = project.run_here("--txprof", "-q")
     result.assert_outcomes(failed=1)
@@ -65,5 +67,5 @@ def test_the_five_minutes_of_the_page_go_as_it_says(project: Project) -> None:
     commit = next(line for line in lines if "commit" in line)
     lines.remove(commit)
     lines.insert(next(i for i, line in enumerate(lines) if "client.post" in line), commit)
-    project.write(shop="".join(lines))
+    project.write(payments="".join(lines))
     project.run_here("--txprof", "-q").assert_outcomes(passed=1)
