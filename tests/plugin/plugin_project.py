@@ -117,14 +117,23 @@ class Project:
             ):
                 warnings.resetwarnings()
                 warnings.simplefilter("ignore", ResourceWarning)
-                status = pytest.main(command)
-                gc.collect()  # what the project did not close is none of ours
+                try:
+                    status = pytest.main(command)
+                finally:
+                    self._forget()
         finally:
             sys.path[:] = path
-            for name, module in list(sys.modules.items()):
-                if str(getattr(module, "__file__", None)).startswith(str(self.folder)):
-                    del sys.modules[name]
         return _result(status, out.getvalue(), err.getvalue())
+
+    def _forget(self) -> None:
+        """What the project left behind and did not close goes now: it is none of ours."""
+        for name, module in list(sys.modules.items()):
+            if str(getattr(module, "__file__", None)).startswith(str(self.folder)):
+                del sys.modules[name]
+        for name in ("last_exc", "last_type", "last_value", "last_traceback"):
+            vars(sys).pop(name, None)  # pytest keeps the last failure there
+        for _ in range(3):
+            gc.collect()
 
     def run(self, *arguments: str, plugins: tuple[str, ...] = ()) -> pytest.RunResult:
         """`plugins`: of asyncio, randomly, rerunfailures, xdist those that are to be loaded."""
