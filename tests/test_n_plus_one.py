@@ -22,8 +22,10 @@ from shop import (
 )
 from sqlalchemy import (
     Engine,
+    MetaData,
     func,
     insert,
+    inspect,
     select,
     text,
     update,
@@ -327,3 +329,16 @@ def test_a_repositorys_line_is_no_site(session: Session) -> None:
             repository.get(number)  # loop
         repository.get(1)
     assert_flagged(prof, "n-plus-one", line=line_of("loop"), count=CUSTOMERS)
+
+
+# What SQLAlchemy asks the catalogue, table by table.
+
+
+def test_reflection_is_no_burst(shop: Engine) -> None:
+    with txprof.profile(on_finding="ignore") as prof:
+        MetaData().reflect(shop)
+        found = inspect(shop)
+        for name in found.get_table_names():
+            found.get_columns(name)
+    assert_clean(prof)
+    assert sum(query.count for query in prof.queries) > 5

@@ -22,6 +22,7 @@ BENCHMARKS = (
     "imports",
     "memory",
     "reports",
+    "plugin",
 )
 
 REQUIRED = (
@@ -34,6 +35,7 @@ REQUIRED = (
     "opentelemetry-instrumentation-requests",
     "opentelemetry-instrumentation-sqlalchemy",
     "opentelemetry-sdk",
+    "pytest>=8.3",
     "requests>=2.31",
 )
 

@@ -8,9 +8,10 @@ from os import PathLike
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, TypeVar, overload
 
-from txprof.model import KINDS
+from txprof.model import KINDS, OpenConnection
 
 if TYPE_CHECKING:
+    from txprof.harness import Harness
     from txprof.model import Call
     from txprof.policy import Predicate
     from txprof.results import Profile
@@ -46,8 +47,10 @@ class Profiling:
         scope: str | None,
         name: str | None,
         settings: Settings,
+        harness: Harness | None = None,
     ) -> None:
         self._targets = functions
+        self._harness = harness
         self._scope = scope
         self._name = name
         self._settings = settings
@@ -64,6 +67,8 @@ class Profiling:
             raise ValueError(
                 "scope is for `with` blocks; a decorated function always watches its own context"
             )
+        if self._harness is not None:
+            raise ValueError("harness is for `with` blocks: a decorated function is called by one")
         from txprof.settings import enabled
 
         _check_target(target)
@@ -107,7 +112,14 @@ class Profiling:
             if not isinstance(target, str)
             for function in functions_of(target)
         ]
-        run = BlockRun(name, functions, self._settings, scope=self._scope or "process", names=names)
+        run = BlockRun(
+            name,
+            functions,
+            self._settings,
+            scope=self._scope or "process",
+            names=names,
+            around=None if self._harness is None else self._harness.boundary,
+        )
         self._runs.append(run)
         return run.profile
 
@@ -130,10 +142,15 @@ def profile(
     report: str | None = ...,
     scope: Literal["process", "context"] = ...,
     name: str = ...,
+    harness: Harness | None = ...,
     **settings: Any,
 ) -> _Decorates: ...
 def profile(
-    *functions: Any, scope: str | None = None, name: str | None = None, **settings: Any
+    *functions: Any,
+    scope: str | None = None,
+    name: str | None = None,
+    harness: Harness | None = None,
+    **settings: Any,
 ) -> Any:
     """Profile a function line by line, and watch what it does while it holds a connection.
 
@@ -149,6 +166,7 @@ def profile(
             "app/research/*.py". What a name leads to may be imported later.
         scope: "process" (default) or "context", for blocks.
         name: the profile's name in reports; by default the function's.
+        harness: for blocks, what of the running code is no part of the application: a test suite.
         settings: any setting of `txprof.settings.Settings`, such as
             `on_finding="log" | "raise" | "ignore" | callable`,
             `report="exit" | "call" | None` and `lines="auto"`: functions that were seen to open
@@ -169,12 +187,18 @@ def profile(
     from txprof.settings import current
 
     found = current().with_arguments(settings)
-    if found.disable or found.severity:
+    if found.disable or found.severity or found.raise_rules:
         from txprof.rules import check_settings
 
         check_settings(found)
-    profiling = Profiling(functions, scope, name, found)
+    if harness is not None:
+        from txprof.harness import Harness
+
+        if not isinstance(harness, Harness):
+            raise TypeError(f"harness must be a txprof.Harness, not {harness!r}")
+    profiling = Profiling(functions, scope, name, found, harness)
     bare = len(functions) == 1 and not settings and scope is None and name is None
+    bare = bare and harness is None
     bare = bare and not isinstance(functions[0], str)
     if not bare:
         return profiling
@@ -412,6 +436,16 @@ def merge(*profiles: Profile) -> Profile:
         if not isinstance(profile, Profile):
             raise TypeError(f"merge() takes profiles (see txprof.load), not {profile!r}")
     return Profile.of(merge(profile.recorded for profile in profiles))
+
+
+def open_connections() -> list[OpenConnection]:
+    """The connections that are checked out now, of every engine, oldest first.
+
+    Known are those that were taken since the first profile, or `Harness.take_over`.
+    """
+    from txprof.pool.opened import open_connections
+
+    return open_connections()
 
 
 def uninstall() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
     from txprof.settings import Settings
 
 _WORST: tuple[State, ...] = ("transaction", "held", "free")
+
+
+_CATALOGUE = re.compile(
+    r"\bsqlite_(temp_)?(master|schema)\b|\b(pg_catalog|information_schema)\s*\.", re.IGNORECASE
+)
 
 
 class Sample:
@@ -203,6 +209,8 @@ def _is_on_purpose(group: Sequence[Statement], total: Statement) -> bool:
     if fresh and len(total.sample.distinct) < 2 and not _literal(group):
         return True  # the same question, but something was written since it was asked last
     statement = max((row.text for row in group), key=len)
+    if _CATALOGUE.search(statement):
+        return True  # reflection: what `MetaData.reflect` and `inspect` ask table by table
     varying = total.sample.varying_slots(statement)
     if _literal(group):
         varying |= _varying_literals([row.text for row in group[:5]], statement)

@@ -164,6 +164,18 @@ def frames(frame: FrameType | None) -> Iterator[FrameType]:
         frame = next(outer, None)
 
 
+def stack(frame: FrameType | None) -> Iterator[FrameType]:
+    """Every frame from `frame` outwards, across greenlets."""
+    outer: Iterator[FrameType | None] = iter(())
+    if "greenlet" in sys.modules:
+        outer = _outer_greenlets()
+    while frame is not None:
+        while frame is not None:
+            yield frame
+            frame = frame.f_back
+        frame = next(outer, None)
+
+
 def path_of(frames: Iterable[FrameType]) -> Path:
     """The application frames among these, in their order."""
     return tuple(

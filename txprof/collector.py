@@ -111,6 +111,10 @@ class Collector:
         self.calls = 0
         self.seconds = 0.0
         self._function_rows = function_rows
+        self.harness: Any = None
+        """What is no part of the application, if something is: a `txprof.Harness`."""
+        self.judges_harness = False
+        """Whether a burst of the harness's own is one."""
         self.is_block = False
         """Whether its profile is that of a block, in which each profiled call is an entry."""
         self.reported: set[tuple[Any, ...]] = set()
@@ -159,6 +163,9 @@ class Collector:
     def fold(self, entry: Entry) -> Recorded:
         """An entry is over: its counts go to the totals. Returns what is wrong with it alone."""
         entry.is_over = True
+        if entry.is_block and self.harness is not None:
+            for other in list(self._unfolded):  # visits that go on, in tasks of the background
+                other.is_over = True
         found = self._fold(entry)
         if self._unfolded:
             for other in list(self._unfolded):
@@ -173,7 +180,7 @@ class Collector:
         if entry.parts:
             rows = entry.rows()
             entry.parts = {}
-            found.bursts = entry.bursts(rows.values())
+            found.bursts = self._bursts(entry, rows)
             add_rows(mine.statements, rows, self.settings.max_rows)
             if len(mine.statements) > mine.limit:
                 compact(mine.statements)
@@ -185,6 +192,12 @@ class Collector:
             _add_rows(mine.idle, _by_key(found.idle))
             _add_rows(mine.transactions, _by_key(found.transactions))
         return self.redact.recorded(found)
+
+    def _bursts(self, entry: Entry, rows: Rows) -> list[BurstRow]:
+        """What the entry repeated; what a harness repeats itself is none of the application's."""
+        if self.harness is not None and entry.is_block and not self.judges_harness:
+            return []
+        return entry.bursts(rows.values())
 
     # Events.
 
@@ -281,7 +294,7 @@ class Collector:
         for entry in list(self._unfolded):
             rows = entry.rows()
             add_rows(statements, rows)
-            bursts += entry.bursts(rows.values())
+            bursts += self._bursts(entry, rows)
             idle += [replace(row) for row in list(entry.idle)]
             transactions += [replace(row) for row in list(entry.long)]
         found = Recorded(

@@ -60,6 +60,7 @@ class Transaction:
         "_call",
         "_external",
         "_longest_call",
+        "by",
         "calls",
         "dropped",
         "external_seconds",
@@ -73,10 +74,15 @@ class Transaction:
         "ran",
         "since",
         "statement_seconds",
+        "users",
     )
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.by: Any = None
+        """Who opened it (`txprof.visits`), if there is a harness."""
+        self.users: dict[Any, Path] = {}
+        """Who else ran something in it, and from where first."""
         self.since = self.last = clock.now()
         """`last`: when the last statement ended."""
         self.locking: dict[str, Path] = {}
@@ -129,11 +135,13 @@ class Hold:
 
     __slots__ = (
         "autocommit",
+        "by",
         "connection",
         "end",
         "engine",
         "external_seconds",
         "guard",
+        "inner",
         "is_open",
         "path",
         "pool",
@@ -146,6 +154,7 @@ class Hold:
         "thread",
         "transaction",
         "transaction_seconds",
+        "users",
         "waited",
     )
 
@@ -153,6 +162,11 @@ class Hold:
         self.engine = engine
         self.pool = pool
         self.path = path
+        self.by: Any = None
+        """Who took it, and who ran something on it: see `Transaction.by`."""
+        self.users: dict[Any, Path] = {}
+        self.inner: list[Any] = []
+        """Transactions inside the harness's one: `harness.Inner`s, the outermost first."""
         self.thread = get_ident()
         self.task: ref[Any] | None = None
         self.belong_here()
@@ -189,6 +203,10 @@ class Hold:
         """Whether its owner is what runs now."""
         return owners.is_here(self.thread, self.task)
 
+    def is_orphan(self) -> bool:
+        """Whether the task or thread it belongs to has ended."""
+        return owners.has_ended(self.thread, self.task)
+
     def owner(self) -> str:
         """The thread or task it belongs to, by name."""
         return owners.name(self.thread, self.task)
@@ -211,6 +229,7 @@ class Hold:
         if self.transaction is not None:
             self.transaction_seconds += clock.now() - self.transaction.since
             self.transaction = None
+            self.inner = []
             _notify(self)
 
     def close(self) -> bool:
@@ -222,6 +241,7 @@ class Hold:
             self.transaction = None
         self.is_open = False
         self.end.at = clock.now()
+        self.by, self.users, self.inner = None, {}, []
         # It stays in `holds_here`, where whoever looks passes it over. The garbage collector may be
         # what closes it, in the middle of somebody's ContextVar.set, and on CPython 3.11 a second
         # one inside the first frees the table that the first is working on: the process crashes.

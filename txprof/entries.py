@@ -190,6 +190,9 @@ class Entry:
         text, state, place = key
         assert isinstance(place, Place)
         path, asking = place.path, place.asking
+        if self.collector.harness is not None:
+            path = self.collector.harness.cut(path)
+            asking = self.collector.harness.cut(asking)
         if len(rows) >= self.collector.settings.max_rows:
             text, path, asking = OTHERS, path[:1], asking[:1]
             key = (text, state, path)

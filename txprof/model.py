@@ -191,6 +191,25 @@ class PoolProfile:
         return sum(level * s for level, s in self.busy.items()) / seconds if seconds else None
 
 
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One statement text from one call path: how often it ran, and the seconds that took.
+
+    `call_path` has the application's lines, innermost first; `statement` no parameters.
+    """
+
+    statement: str
+    call_path: CallPath
+    count: int
+    seconds: float
+    longest: float
+
+    @property
+    def site(self) -> Site | None:
+        """The line that sent it."""
+        return self.call_path[0] if self.call_path else None
+
+
 class TimedStatement(NamedTuple):
     """One execution of a statement in a transaction: `start` and `end` in seconds after its begin.
 
@@ -279,6 +298,21 @@ class Holder(NamedTuple):
     taken: Site | None = None
     now: Site | None = None
     statement: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenConnection:
+    """A connection that is checked out: `call_path` opened its transaction, or else took it.
+
+    `owner` is a thread or task by name; `of_harness` whether the `txprof.Harness` has it, and the
+    application ran nothing on it.
+    """
+
+    engine: str
+    in_transaction: bool
+    call_path: CallPath
+    owner: str
+    of_harness: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,14 @@ def name(thread: int, task: Task) -> str:
     return ENDED_THREAD
 
 
+def has_ended(thread: int, task: Task) -> bool:
+    """Whether the task, or the thread, is no more."""
+    if task is not None:
+        running = task()
+        return running is None or bool(running.done())
+    return all(one.ident != thread for one in threading.enumerate())
+
+
 def is_here(thread: int, task: Task) -> bool:
     """Whether it is what runs now."""
     if thread != get_ident():

@@ -30,17 +30,35 @@ class Allowance(NamedTuple):
 allowances: ContextVar[tuple[Allowance, ...]] = ContextVar("txprof_allowances", default=())
 
 
-def allowed_here(rule: str) -> str | None:
-    """Why a rule may be broken here: an `allow` block or decorator."""
+class Expectation(NamedTuple):
+    """A rule that is to be broken now, on any thread, and the collector that looks for it."""
+
+    rule: str
+    collector: Collector
+
+
+expected: list[Expectation] = []
+
+
+def allowed_here(rule: str, watcher: Collector | None = None) -> str | None:
+    """Why a rule may be broken here: an `allow` block or decorator, or others expect it."""
     for allowance in allowances.get():
         if allowance.rule == rule:
             return allowance.reason
-    return None
+    return expected_of(rule, watcher) if expected else None
 
 
-def allowed(rule: str, row: CallRow, host: str | None, settings: Settings) -> str | None:
+def expected_of(rule: str, watcher: Collector | None) -> str | None:
+    """Why others than who expects a rule to be broken do not mind."""
+    mine = [each.collector for each in expected if each.rule == rule]
+    return "it is expected here" if mine and watcher not in mine else None
+
+
+def allowed(rule: str, row: CallRow, host: str | None, watcher: Collector) -> str | None:
     """Why this call is no finding: an `allow` block, or the settings."""
-    return allowed_here(rule) or _allowed_by_configuration(rule, row, host, settings)
+    return allowed_here(rule, watcher) or _allowed_by_configuration(
+        rule, row, host, watcher.settings
+    )
 
 
 def commented(rule: str, row: CallRow) -> str | None:
@@ -135,7 +153,7 @@ def react(
     if weighed is None:
         return
     finding = weighed
-    if action == "raise" and finding.severity != "info":
+    if action == "raise" and finding.severity != "info" and _raises(finding, collector.settings):
         _warn(finding)
         if not late:
             raise TransactionHygieneError(finding)
@@ -155,6 +173,10 @@ def react(
             finding.message,
             finding.hint,
         )
+
+
+def _raises(finding: Finding, settings: Settings) -> bool:
+    return not settings.raise_rules or finding.rule in settings.raise_rules
 
 
 def _warn(finding: Finding) -> None:

@@ -16,6 +16,7 @@ from txprof.model import (
     FunctionProfile,
     LineProfile,
     PoolProfile,
+    Query,
     Site,
     TimedCall,
     TimedStatement,
@@ -39,6 +40,8 @@ class Profile:
         self._settings = settings
         self._final: Recorded | None = None
         self._judged: tuple[Settings, tuple[Finding, ...]] | None = None
+        self._unreturned: Callable[[], list[Finding]] = list
+        self._visits: Callable[[], int] = int
 
     @classmethod
     def of(cls, recorded: Recorded, settings: Settings | None = None) -> Profile:
@@ -113,6 +116,38 @@ class Profile:
         if self._judged is None or self._judged[0] != settings:
             self._judged = (settings, tuple(rules.judge(recorded, settings)))
         return list(self._judged[1])
+
+    @property
+    def queries(self) -> list[Query]:
+        """The statements that ran, by text and the lines that sent them; the longest first."""
+        rows = sorted(self.recorded.statements, key=lambda row: (-row.seconds, row.path))
+        return [Query(row.statement, row.path, row.count, row.seconds, row.longest) for row in rows]
+
+    @property
+    def external_calls(self) -> int:
+        """How many external calls were seen, whether they are findings or not."""
+        return sum(row.count for row in self.recorded.external_calls)
+
+    @property
+    def visits(self) -> int:
+        """With a harness: how many of its calls into the application ran a statement or a call."""
+        return self._visits()
+
+    def unreturned(self) -> list[Finding]:
+        """Connections taken while it ran, with a harness, that are out now: ask when it is over.
+
+        While it ran, a Session's connection might yet be given back by the harness's tear-down.
+        """
+        return self._unreturned()
+
+    def ask(
+        self,
+        *,
+        visits: Callable[[], int],
+        unreturned: Callable[[], list[Finding]] = list,
+    ) -> None:
+        """Who knows these two."""
+        self._unreturned, self._visits = unreturned, visits
 
     @property
     def pools(self) -> list[PoolProfile]:

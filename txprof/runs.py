@@ -13,7 +13,7 @@ from dataclasses import replace
 from types import FunctionType
 from typing import Any
 
-from txprof import callsite, lines, policy, rules, sensors
+from txprof import callsite, lines, policy, rules, sensors, visits
 from txprof.collector import (
     Collector,
     active,
@@ -29,8 +29,10 @@ from txprof.model import Finding
 from txprof.recorded import Recorded
 from txprof.results import Profile
 from txprof.safety import note_once
+from txprof.sensors import sessions
 from txprof.sensors.leaks import Leaks
 from txprof.settings import Settings
+from txprof.visits import Boundary
 
 
 class Run:
@@ -70,16 +72,25 @@ class BlockRun(Run):
         scope: str,
         names: Sequence[str] = (),
         before_main: bool = False,
+        around: Boundary | None = None,
     ) -> None:
         self._names = Names(names, before_main=before_main)
         loaded = self._names.loaded()
         super().__init__(name, functions, settings)
         for found, by_file in loaded:
             self._attach(found, by_file)
+        self.expectation: policy.Expectation | None = None
+        """What is expected of it, if it is a `txprof.expect`."""
+        self._leaks = Leaks()
+        self._harness = self.collector.harness = around
+        if around is not None:
+            visits.begin(around)
+            sessions.listen()
+            before = around.visits
+            self.profile.ask(visits=lambda: around.visits - before)
         self._names.start(self._attach)
         if before_main and names:
             main_module.find(self._names, self.collector)
-        self._leaks = Leaks()
         self._in_context = scope == "context"
         if self._in_context:
             self._entry = self.collector.begin(is_block=True)
@@ -106,7 +117,16 @@ class BlockRun(Run):
             unwatch_process(self._entry)
         self.collector.pause(self._entry, calls=0)
         self.collector.fold(self._entry)
-        found = self._leaks.at_end(self._entry)
+        found = []
+        if self._harness is None:
+            found = self._leaks.at_end(self._entry)
+        else:
+            visits.end(self._harness)
+            count = self.profile.visits
+            late = functools.partial(self._leaks.at_end, self._entry, late=True)
+            self.profile.ask(visits=lambda: count, unreturned=late)
+            if not failed:  # a traceback keeps alive what would be given back
+                found = self._leaks.at_end(self._entry)
         self.close()
         tell(self._entry, self.profile.recorded, found, failed=failed)
 

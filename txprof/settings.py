@@ -31,6 +31,8 @@ class Settings:
 
     on_finding: str | Callable[..., Any] = "log"
     """What to do when a rule fires: log it, raise, ignore it, or call this with the finding."""
+    raise_rules: tuple[str, ...] = ()
+    """Under on_finding="raise": the rules that raise; none named: all of them."""
     lines: str | None = None
     """auto: functions that were seen to open a transaction or a hold are line-profiled too."""
     report: str | None = "exit"
@@ -117,7 +119,15 @@ class Settings:
         """These settings with keyword arguments over them; TypeError for an unknown name."""
         for name in arguments:
             _require_known(name, TypeError, "profile() got an unknown setting")
-        return replace(self, **arguments)
+        try:
+            return _replaced(self, tuple(arguments.items()))
+        except TypeError:  # a list cannot be hashed; or one that names what is not allowed
+            return replace(self, **arguments)
+
+
+@functools.lru_cache(maxsize=64)
+def _replaced(settings: Settings, arguments: tuple[tuple[str, Any], ...]) -> Settings:
+    return replace(settings, **dict(arguments))
 
 
 _NAMES = tuple(setting.name for setting in fields(Settings))
@@ -128,6 +138,9 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "lines": LINES,
     "locks": LOCKS,
 }
+_PLUGINS = ("pytest",)
+"""Tables in [tool.txprof] that a plugin reads: it knows what may stand there."""
+
 _MAY_BE_NONE = ("report", "lines", "redact")
 _FUNCTION = re.compile(r"\w+(\.\w+)*:\w+(\.\w+)*")
 _KIND = re.compile(r"[a-z][a-z0-9_-]*")
@@ -135,8 +148,8 @@ _KIND = re.compile(r"[a-z][a-z0-9_-]*")
 
 def current() -> Settings:
     """The settings of this process, read once a working directory and set of variables."""
-    environment = tuple(sorted(item for item in os.environ.items() if item[0].startswith(_PREFIX)))
-    return _load(os.getcwd(), environment)
+    names = sorted(name for name in os.environ if name.startswith(_PREFIX))
+    return _load(os.getcwd(), tuple((name, os.environ[name]) for name in names))
 
 
 def enabled() -> bool:
@@ -173,6 +186,7 @@ def _from_pyproject(root: Path) -> dict[str, Any]:
     table = document.get("tool", {}).get("txprof", {})
     if not isinstance(table, dict):
         raise ValueError(f"{path}: [tool.txprof] must be a table")
+    table = {name: value for name, value in table.items() if name not in _PLUGINS}
     for name, value in table.items():
         place = f"{path}: [tool.txprof] has an unknown setting"
         _require_known(name, ValueError, place)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from txprof.commands.values import CommandError
+
 
 def add(commands: Any) -> None:
     parser = commands.add_parser(
@@ -16,10 +18,27 @@ def add(commands: Any) -> None:
             "Exit status 1 if something is not seen that should be."
         ),
     )
+    parser.add_argument(
+        "--pytest",
+        nargs=argparse.REMAINDER,
+        metavar="ARGUMENT",
+        help="run pytest with these arguments for one test, and tell which connections were open "
+        "when its call began, who opened them, and what counted",
+    )
     parser.set_defaults(run=run)
 
 
-def run(_arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
+    if arguments.pytest is not None:
+        return _pytest(arguments.pytest)
     from txprof.doctor import examine
 
     return examine()
+
+
+def _pytest(arguments: list[str]) -> int:
+    try:
+        from pytest_txprof.explain import explain
+    except ImportError as error:
+        raise CommandError(f"doctor --pytest: {error}: pip install pytest") from error
+    return explain(arguments)

@@ -68,6 +68,8 @@ def _choices(
 def check_settings(settings: Settings) -> None:
     """ValueError for a rule or severity in the settings that nobody knows."""
     _choices(settings.disable, settings.severity)
+    for rule in settings.raise_rules:
+        check_rule(rule)
 
 
 def check_rule(name: object) -> str:

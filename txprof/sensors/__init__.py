@@ -25,6 +25,7 @@ from txprof.sensors import (
     placing,
     process,
     queues,
+    sessions,
     sleep,
     sockets,
     sqlalchemy,
@@ -103,5 +104,6 @@ def uninstall() -> None:
             sqlalchemy.uninstall()
         external.descriptions.reset()
         sockets.uninstall()
+        sessions.unlisten()
         placing.restore_all()  # also what the wraps of others kept in place the last time
         by_name.restore()

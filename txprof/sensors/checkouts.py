@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol
 
-from txprof import collector, context
+from txprof import collector, context, visits
 from txprof.clock import clock
 from txprof.context import Hold
 from txprof.places import Start, here
@@ -126,6 +126,8 @@ def opened(dbapi_connection: Any, record: Any, pool: Any, frame: FrameType | Non
     path = () if frame is None else here(_CHECKOUT).path
     hold = context.open_hold(known.engine, path, known)
     hold.connection = _number(record)
+    if visits.current is not None and frame is not None:
+        hold.by = visits.current.opens(frame)
     checkout = under_way.get()
     thought = None
     if checkout is not None:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from txprof import collector, context, policy
+from txprof import collector, context, policy, visits
 from txprof.clock import clock
 from txprof.collector import entries_here
 from txprof.context import Hold, holds_here
@@ -22,7 +22,7 @@ from txprof.model import State
 from txprof.places import Start, here
 from txprof.rules.queries import N_PLUS_ONE, WRITE_LOOP
 from txprof.safety import drop_own_frame, note_once
-from txprof.sensors import exemplars
+from txprof.sensors import exemplars, sessions
 from txprof.sensors.checkouts import hold_of, holds, under_way
 from txprof.sensors.exemplars import FAILED
 from txprof.sensors.inspecting import inspect_long
@@ -48,6 +48,8 @@ def _began(dialect: Any, fairy: Any, frame: FrameType) -> None:
             hold.autocommit = is_autocommit(dialect, fairy.dbapi_connection)
             if not hold.autocommit:
                 hold.begin(here(_BEGIN).path)
+                if visits.current is not None and hold.transaction is not None:
+                    hold.transaction.by = visits.current.opens(frame)
     except Exception as error:
         note_once("the BEGIN sensor", error)
 
@@ -177,6 +179,35 @@ def _aside(original: Any, _dialect: Any) -> Any:
     return aside
 
 
+def _savepoint(original: Any, _dialect: Any) -> Any:
+    def do_savepoint(connection: Any, name: str) -> None:
+        try:
+            original(connection, name)
+        except BaseException as error:
+            drop_own_frame(error)
+            raise
+        if visits.current is not None:
+            sessions.began(connection.connection, name, sys._getframe(1))
+
+    return do_savepoint
+
+
+def _end_savepoint(original: Any, _dialect: Any) -> Any:
+    """It is released, or rolled back to, after which SQLAlchemy leaves it."""
+
+    def do_end_savepoint(connection: Any, name: str) -> None:
+        try:
+            original(connection, name)
+        except BaseException as error:
+            drop_own_frame(error)
+            raise
+        finally:
+            if visits.current is not None:
+                sessions.ended(name)
+
+    return do_end_savepoint
+
+
 # --- statements: run for each of them, plain and fast (benchmarks/statements.py) -----------------
 
 
@@ -258,6 +289,8 @@ def _executed(statement: str, parameters: Any, execution: Any, since: float, fai
             transaction = hold.transaction
             state = "held" if transaction is None else "transaction"
         if entries:
+            if visits.current is not None:
+                entries = visits.current.entered(entries, hold, sys._getframe(2))
             key = (statement, state, here(known))
             if transaction is not None:
                 transaction.last = until
@@ -271,7 +304,8 @@ def _executed(statement: str, parameters: Any, execution: Any, since: float, fai
                 new = entry.statement(key, seconds, parameters, known.writes)
                 if new is not None:
                     new.load = load_of(execution)
-                    new.allowed = policy.allowed_here(N_PLUS_ONE if known.reads else WRITE_LOOP)
+                    rule = N_PLUS_ONE if known.reads else WRITE_LOOP
+                    new.allowed = policy.allowed_here(rule, entry.collector)
     except Exception as error:
         note_once("the statement sensor", error)
 
@@ -305,6 +339,9 @@ _WRAPS: dict[str, Callable[[Any, Any], Any]] = {
     "do_begin_twophase": _begin_twophase,
     "do_commit_twophase": functools.partial(_finish_twophase, outcome="commit"),
     "do_rollback_twophase": functools.partial(_finish_twophase, outcome="rollback"),
+    "do_savepoint": _savepoint,
+    "do_release_savepoint": _end_savepoint,
+    "do_rollback_to_savepoint": _end_savepoint,
     "connect": _aside,
     "do_ping": _aside,
 }

@@ -17,6 +17,7 @@ from txprof.sensors.inspecting import is_due
 from txprof.sensors.locks import taken
 from txprof.settings import minima
 from txprof.source import enclosing_with
+from txprof.visits import Boundary, Counted
 
 if TYPE_CHECKING:
     from txprof.sensors.external import Described, ExternalCall
@@ -43,13 +44,17 @@ def judged(described: Described, *, late: bool, took: float = 0.0) -> Judged:
     news: list[News] = []
     due: list[CallRow] = []
     try:
-        case = _case(described, late=late)
-        row, rule, site = case.row, case.rule, case.site
+        shared: Case | None = None
         for watcher in collector.active():
+            if watcher.harness is not None:
+                case = _case_inside(described, watcher.harness, late=late)
+            else:
+                case = shared = shared or _case(described, late=late)
+            row, rule, site = case.row, case.rule, case.site
             asks = False
             allowed = None
             if rule is not None and site is not None:
-                allowed = policy.allowed(rule, row, described.host, watcher.settings)
+                allowed = policy.allowed(rule, row, described.host, watcher)
                 if allowed is None:
                     allowed = case.commented
                 if watcher.settings.min_ms:
@@ -149,36 +154,58 @@ def _case(described: Described, *, late: bool) -> Case:
         if locking:
             key += (*locking, *map(id, locking.values()))
     case = _cases.get(key)
-    if case is None:
-        case = _case_of(described, hold, place.path)
-        if len(_cases) >= _CASES:
-            _cases.clear()
-        _cases[key] = case
+    return _known(key, _case_of(described, hold, place.path)) if case is None else case
+
+
+def _case_inside(described: Described, harness: Boundary, *, late: bool) -> Case:
+    """The same, of what is the application's and not the harness's around it."""
+    found = harness.counted(context.open_here(late=late), sys._getframe(1))
+    hold = None if found is None else found.hold
+    path = harness.cut(context.call_path(sys._getframe(1), hold))
+    key: tuple[object, ...] = (*described[:3], path)
+    if found is not None:
+        state = found.transaction is None
+        key += (state, found.hold.engine, found.hold.path, found.path, *found.locking())
+    case = _cases.get(key)
+    return _known(key, _made(described, found, path)) if case is None else case
+
+
+def _known(key: tuple[object, ...], case: Case) -> Case:
+    if len(_cases) >= _CASES:
+        _cases.clear()
+    _cases[key] = case
     return case
 
 
 def _case_of(described: Described, hold: Hold | None, path: callsite.Path) -> Case:
     if hold is None:
-        return Case(CallRow(_sites(path), described.kind, described.target, "free"))
+        return _made(described, None, path)
     transaction = hold.transaction
     opened = hold.path if transaction is None else transaction.path
-    locking = {} if transaction is None else transaction.locking
+    return _made(described, Counted(hold, transaction, opened), path)
+
+
+def _made(described: Described, found: Counted | None, path: callsite.Path) -> Case:
+    if found is None:
+        return Case(CallRow(_sites(path), described.kind, described.target, "free"))
+    hold, locking = found.hold, found.locking()
     row = CallRow(
         _sites(path),
         described.kind,
         described.target,
-        "held" if transaction is None else "transaction",
+        "held" if found.transaction is None else "transaction",
         engine=hold.engine,
-        opened=_sites(opened),
+        opened=_sites(found.path),
         hold=_sites(hold.path),
-        locks=taken(locking.items(), opened),
+        locks=taken(locking, found.path),
     )
     site = external_io.site_of(row)
     openers = [frame.line for frame in row.opened if frame[::2] == site[::2]]
     row.block = enclosing_with(site.file, site.line, openers[0]) if openers else None
     rule = external_io.rule_of(row)
     commented = None if rule is None else policy.commented(rule, row)
-    return Case(row, rule, site, commented, (hold.path, opened, *locking.values()))
+    kept = (hold.path, found.path, *(path for _, path in locking))
+    return Case(row, rule, site, commented, kept)
 
 
 def _sites(path: callsite.Path) -> CallPath:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -18,6 +19,7 @@ from txprof.rules import pool as rules
 from txprof.safety import note_once
 from txprof.sensors import checkouts, exemplars, pooling
 from txprof.sensors.checkouts import Guard
+from txprof.visits import OWN, Boundary
 
 _HAND_OVER = ("__enter__", "__aenter__", "__init__")
 """Methods that take a connection for somebody else to give back."""
@@ -26,8 +28,14 @@ _HAND_OVER = ("__enter__", "__aenter__", "__init__")
 def guard(hold: Hold, fairy: Any) -> None:
     """A connection was taken here: if it is not given back, these are told."""
     entries = collector.entries()
+    if hold.by is OWN:
+        entries = tuple(entry for entry in entries if entry.collector.harness is None)
+    entries = tuple(
+        entry for entry in entries if not policy.expected_of(rules.LEAK, entry.collector)
+    )
     if entries:
-        hold.guard = Guard(weakref.ref(fairy), entries, policy.allowed_here(rules.LEAK))
+        allowed = next((e.reason for e in policy.allowances.get() if e.rule == rules.LEAK), None)
+        hold.guard = Guard(weakref.ref(fairy), entries, allowed)
 
 
 def tell_collected() -> None:
@@ -58,27 +66,31 @@ class Leaks:
     def __init__(self) -> None:
         self._sessions = _next_session()
 
-    def at_end(self, entry: Entry, functions: Sequence[FunctionType] = ()) -> list[Finding]:
+    def at_end(
+        self, entry: Entry, functions: Sequence[FunctionType] = (), *, late: bool = False
+    ) -> list[Finding]:
         """It ends; what is found has been counted, and is still to be told.
 
         A session made before it began is its caller's to close; so is what an object's
-        `__enter__` or constructor takes, where that is what was profiled.
+        `__enter__` or constructor takes, where that is what was profiled. Where there is a harness,
+        it may yet close any session that lives, until it is asked again (`late`).
         """
         found: list[CheckoutRow] = []
         try:
             found += self._collected(entry)
             tell_collected()
             names = {f.__qualname__ for f in functions if f.__name__ in _HAND_OVER}
-            for hold in context.own():
+            harness = entry.collector.harness is not None
+            for hold in _of_nobody_else() if harness else context.own():
                 guard = hold.guard
                 if (
                     guard is not None
                     and guard.is_of(entry)
                     and names.isdisjoint(frame[2] for frame in hold.path)
-                    and not self._is_the_callers(hold)
+                    and not self._is_the_callers(hold, all_are=harness and not late)
                 ):
                     guard.entries = tuple(one for one in guard.entries if not _same(one, entry))
-                    found.append(_row(hold, collected=False))
+                    found.append(_row(hold, collected=False, boundary=entry.collector.harness))
             for row in found:
                 entry.collector.checkout(replace(row))
         except Exception as error:
@@ -91,17 +103,17 @@ class Leaks:
             guard = hold.guard
             if guard is not None and guard.is_of(entry):
                 guard.entries = tuple(one for one in guard.entries if not _same(one, entry))
-                yield _row(hold, collected=True)
+                yield _row(hold, collected=True, boundary=entry.collector.harness)
 
-    def _is_the_callers(self, hold: Hold) -> bool:
-        """Whether a session has it that was there before."""
+    def _is_the_callers(self, hold: Hold, *, all_are: bool) -> bool:
+        """Whether a session has it that was there before, or any session, if `all_are`."""
         orm = sys.modules.get("sqlalchemy.orm.session")
         if orm is None:
             return False
         try:
             for session in list(orm._sessions.values()):  # private, as all of the below
                 transaction = session.get_transaction()
-                if transaction is None or session.hash_key > self._sessions:
+                if transaction is None or (session.hash_key > self._sessions and not all_are):
                     continue
                 for connection, *_ in list(transaction._connections.values()):
                     fairy = connection._dbapi_connection
@@ -111,6 +123,15 @@ class Leaks:
         except AttributeError:
             return True
         return False
+
+
+def _of_nobody_else() -> Iterator[Hold]:
+    """Every open hold, but for those of threads and tasks that go on."""
+    others = {thread.ident for thread in threading.enumerate()} - {threading.get_ident()}
+    for hold in list(checkouts.holds.values()):
+        task = None if hold.task is None else hold.task()
+        if hold.is_open and hold.thread not in others and (task is None or task.done()):
+            yield hold
 
 
 def _next_session() -> int:
@@ -124,8 +145,8 @@ def _same(one: Entry, entry: Entry) -> bool:
     return one.collector is entry.collector
 
 
-def _row(hold: Hold, *, collected: bool) -> CheckoutRow:
-    path = sites(hold.path)
+def _row(hold: Hold, *, collected: bool, boundary: Boundary | None = None) -> CheckoutRow:
+    path = sites(hold.path if boundary is None else boundary.cut(hold.path))
     allowed = hold.guard.allowed if hold.guard is not None else None
     return CheckoutRow(
         rules.LEAK,

@@ -22,6 +22,7 @@ from txprof.rules import pool as rules
 from txprof.safety import note_once
 from txprof.sensors import external
 from txprof.sensors.checkouts import Pool
+from txprof.visits import is_harness_own
 
 _HOLDERS = 10
 """Of those who hold a pool's connections, the longest so many are kept."""
@@ -31,7 +32,9 @@ def asked(pool: Pool, frame: FrameType) -> None:
     """A context that holds something asks for a connection; raises what `on_finding` asks for."""
     try:
         held = [hold for hold in context.own() if hold.pool is pool]
-        watchers = collector.active() if held else ()
+        watchers = _judges(collector.active()) if held else ()
+        if all(map(is_harness_own, held)):
+            watchers = tuple(watcher for watcher in watchers if watcher.harness is None)
         if not watchers:
             return
         row = _row(rules.NESTED, pool, callsite.path(frame))
@@ -48,7 +51,7 @@ def waited(pool: Pool, seconds: float, path: Path, *, is_async: bool) -> None:
     try:
         watchers = tuple(
             watcher
-            for watcher in collector.active()
+            for watcher in _judges(collector.active())
             if seconds * 1e3 >= watcher.settings.pool_wait_ms
         )
         if watchers:
@@ -63,7 +66,7 @@ def waited(pool: Pool, seconds: float, path: Path, *, is_async: bool) -> None:
 def gave_up(pool: Pool, seconds: float, path: Path, *, is_async: bool) -> None:
     """A checkout got no connection in time; the program's exception is under way."""
     try:
-        watchers = collector.active()
+        watchers = _judges(collector.active())
         if watchers:
             row = _row(rules.TIMEOUT, pool, path, seconds)
             row.holders = holders(pool)
@@ -72,6 +75,15 @@ def gave_up(pool: Pool, seconds: float, path: Path, *, is_async: bool) -> None:
             waited(pool, seconds, path, is_async=is_async)
     except Exception as error:
         note_once("the pool timeout sensor", error)
+
+
+def _judges(watchers: tuple[Collector, ...]) -> tuple[Collector, ...]:
+    """Those that mind what runs here: a harness's own checkouts are none of the application's."""
+    return tuple(
+        watcher
+        for watcher in watchers
+        if watcher.harness is None or not watcher.harness.runs(sys._getframe(1))
+    )
 
 
 def _blocks(is_async: bool) -> bool:
@@ -101,7 +113,7 @@ def _row(rule: str, pool: Pool, asking: Path, seconds: float = 0.0) -> CheckoutR
 
 def allowed(rule: str, path: Sequence[Site]) -> str | None:
     """Why it may be: an `allow` block, or a comment on a line of the path."""
-    reason = policy.allowed_here(rule)
+    reason = next((each.reason for each in policy.allowances.get() if each.rule == rule), None)
     for site in path:
         reason = reason or comments.reason(rule, site.file, site.line)
     return reason
@@ -112,8 +124,9 @@ def _count(row: CheckoutRow, watchers: Sequence[Collector], *, late: bool = Fals
     news: list[tuple[Collector, Finding]] = []
     try:
         for watcher in watchers:
-            watcher.checkout(replace(row))
-            news += [(watcher, each) for each in rules.findings([watcher.redact.row(row)])]
+            judged = replace(row, allowed=row.allowed or policy.expected_of(row.rule, watcher))
+            watcher.checkout(replace(judged))
+            news += [(watcher, each) for each in rules.findings([watcher.redact.row(judged)])]
     except Exception as error:
         note_once("the count of checkouts", error)
     for watcher, finding in news:

@@ -5,11 +5,13 @@ Only txprof's own context variables travel: those of the program stay as Python 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from contextvars import ContextVar
+from types import FrameType
 from typing import Any
 
-from txprof import waiting
+from txprof import visits, waiting
 from txprof.safety import drop_own_frame, note_once
 from txprof.sensors.placing import Target
 
@@ -26,9 +28,10 @@ class _Carried:
 
     __slots__ = ("_function", "_values", "future")
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], frame: FrameType) -> None:
         self._function = function
         self._values = [(variable, variable.get()) for variable in _inherited]
+        self._values.append((visits.visit_here, visits.carried(frame)))
         self.future: Any = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -46,8 +49,8 @@ class _Carried:
 
 def _submit(wrapped: Any, _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     try:
-        if args and any(variable.get() for variable in _inherited):
-            carried = _Carried(args[0])
+        if args and (visits.current is not None or any(each.get() for each in _inherited)):
+            carried = _Carried(args[0], sys._getframe(1))
             carried.future = wrapped(carried, *args[1:], **kwargs)
             return carried.future
         return wrapped(*args, **kwargs)
@@ -58,8 +61,9 @@ def _submit(wrapped: Any, _instance: Any, args: tuple[Any, ...], kwargs: dict[st
 
 def _start(wrapped: Any, thread: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     try:
-        if any(variable.get() for variable in _inherited) and not _has_its_own_run(thread):
-            _carry_run(thread)
+        inherits = visits.current is not None or any(each.get() for each in _inherited)
+        if inherits and not _has_its_own_run(thread):
+            _carry_run(thread, sys._getframe(1))
         return wrapped(*args, **kwargs)
     except BaseException as error:
         drop_own_frame(error)
@@ -74,9 +78,9 @@ def _has_its_own_run(thread: Any) -> bool:
         return True
 
 
-def _carry_run(thread: Any) -> None:
+def _carry_run(thread: Any, frame: FrameType) -> None:
     try:
-        carried = _Carried(thread.run)
+        carried = _Carried(thread.run, frame)
     except Exception as error:
         note_once("what a thread inherits", error)
         return

@@ -8,12 +8,13 @@ from txprof import callsite, collector, context, policy
 from txprof.callsite import Path
 from txprof.clock import clock
 from txprof.context import Gap, Hold, Transaction
-from txprof.entries import sites
+from txprof.entries import Entry, sites
 from txprof.model import Site
 from txprof.recorded import CallRow, IdleRow, TransactionRow
 from txprof.rules.transactions import IDLE, LONG
 from txprof.sensors import exemplars
 from txprof.sensors.locks import taken
+from txprof.visits import is_harness_own
 
 
 def sat(transaction: Transaction, until: float, frame: FrameType) -> None:
@@ -53,10 +54,12 @@ def ended(hold: Hold, transaction: Transaction) -> None:
         return
     opened = sites(transaction.path)
     for entry in collector.entries():
+        if entry.collector.harness is not None and is_harness_own(transaction):
+            continue
         settings = entry.collector.settings
         for gap in transaction.gaps:
             if gap.seconds * 1e3 >= settings.idle_ms:
-                entry.found_idle(_idle_row(hold, transaction, gap))
+                entry.found_idle(_idle_row(hold, transaction, gap, entry))
         if seconds * 1e3 >= settings.long_transaction_ms:
             entry.found_long(
                 TransactionRow(
@@ -64,7 +67,7 @@ def ended(hold: Hold, transaction: Transaction) -> None:
                     hold.engine,
                     taken(transaction.locking.items(), transaction.path),
                     transaction.inspected,
-                    policy.allowed_here(LONG),
+                    policy.allowed_here(LONG, entry.collector),
                     count=1,
                     seconds=seconds,
                     longest=seconds,
@@ -74,7 +77,7 @@ def ended(hold: Hold, transaction: Transaction) -> None:
             )
 
 
-def _idle_row(hold: Hold, transaction: Transaction, gap: Gap) -> IdleRow:
+def _idle_row(hold: Hold, transaction: Transaction, gap: Gap, entry: Entry) -> IdleRow:
     before, after = _where(gap)
     return IdleRow(
         sites(gap.after),
@@ -85,7 +88,7 @@ def _idle_row(hold: Hold, transaction: Transaction, gap: Gap) -> IdleRow:
         sites(gap.call),
         taken(gap.locking, transaction.path),
         transaction.inspected,
-        policy.allowed_here(IDLE),
+        policy.allowed_here(IDLE, entry.collector),
         count=1,
         seconds=gap.seconds,
         longest=gap.seconds,

@@ -1,0 +1,81 @@
+"""What is the test suite's, and not the application's."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import txprof
+
+_FOLDERS = frozenset(("tests", "test", "testing"))
+_INSTALLED = ("site-packages", "dist-packages")
+_SET_UP = (
+    "setUp",
+    "tearDown",
+    "asyncSetUp",
+    "asyncTearDown",
+    "setup_method",
+    "teardown_method",
+)
+
+
+class Suite:
+    """The suite's files: test modules, conftest.py, whatever lies in a folder `tests` or `test`,
+    the modules of `pytest_plugins`, and those that the option `harness` names."""
+
+    def __init__(self, config: pytest.Config, patterns: Iterable[str]) -> None:
+        self._root = str(config.rootpath) + os.sep
+        self._patterns = tuple(patterns)
+        self._config = config
+        self._modules: set[str] = set()
+        self._plugins: set[str] = set()
+        self.harness = txprof.Harness(self.is_suite, is_script=self._modules.__contains__)
+
+    def collected(self, items: Iterable[pytest.Item]) -> None:
+        """Now it is known which modules hold tests."""
+        self._modules.update(str(item.path) for item in items if isinstance(item, pytest.Function))
+        for plugin in self._config.pluginmanager.get_plugins():
+            file = getattr(plugin, "__file__", None)
+            if isinstance(file, str):
+                self._plugins.add(file)
+        self.harness.forget()
+
+    def is_suite(self, file: str) -> bool:
+        """Whether a file is the suite's."""
+        if file.startswith("<"):
+            return file.startswith("<doctest")
+        if any(f"{os.sep}{folder}{os.sep}" in file for folder in _INSTALLED):
+            return False
+        if file in self._modules or file in self._plugins:
+            return True
+        relative = Path(file.removeprefix(self._root))
+        if relative.name == "conftest.py":
+            return True
+        if relative.is_absolute():
+            return False
+        return not _FOLDERS.isdisjoint(relative.parts[:-1]) or any(
+            fnmatch.fnmatch(relative.as_posix(), pattern) for pattern in self._patterns
+        )
+
+    def begins(self, item: pytest.Item) -> None:
+        """A test's call begins: what is open now is the suite's."""
+        function: Any = getattr(item, "function", None)
+        if function is not None:
+            self.harness.add(function)
+            inner = getattr(getattr(function, "hypothesis", None), "inner_test", None)
+            if inner is not None:
+                self.harness.add(inner)
+        unittest = sys.modules.get("unittest")
+        owner = getattr(item, "cls", None)
+        if unittest is not None and owner is not None and issubclass(owner, unittest.TestCase):
+            for name in _SET_UP:
+                method = getattr(owner, name, None)
+                if method is not None:
+                    self.harness.add(method, aside=True)
+        self.harness.take_over()

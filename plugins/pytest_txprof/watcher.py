@@ -1,0 +1,305 @@
+"""Watches each test's call, and says what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Sequence
+from typing import Any
+
+import pytest
+
+import txprof
+from pytest_txprof import live_key
+from pytest_txprof.failure import Shown
+from pytest_txprof.known import Known
+from pytest_txprof.live import queries_of
+from pytest_txprof.options import Choices
+from pytest_txprof.recordings import Recordings
+from pytest_txprof.suite import Suite
+
+test_key = pytest.StashKey["Watched"]()
+
+
+class Watched:
+    """One test whose call is watched."""
+
+    def __init__(self, item: pytest.Item, choices: Choices, *, judged: bool) -> None:
+        self.mode = choices.of_test("mode", item) if judged else "report"
+        self.rules: tuple[str, ...] | None = choices.of_test("rules", item)
+        self.raises = self.mode == "fail" and choices.of_test("on_finding", item) == "raise"
+        self.lines = choices.of_test("lines", item)
+        self.allowed = allowed_by_markers(item)
+        self.profile: txprof.Profile | None = None
+        self.reported: dict[str, Any] | None = None
+        """What its report is to tell the summary."""
+        self.is_judged = False
+
+    def settings(self) -> dict[str, Any]:
+        """Of its profile."""
+        found: dict[str, Any] = {"on_finding": "ignore", "exemplars": 3}
+        if self.raises:
+            rules = self.rules or ()
+            allowed = self.allowed
+            found["on_finding"] = "raise"
+            found["raise_rules"] = tuple(rule for rule in rules if rule not in allowed)
+        if self.lines == "auto":
+            found["lines"] = "auto"
+        return found
+
+    def fails(self, finding: txprof.Finding) -> bool:
+        """Whether it is of a rule that fails this test."""
+        return self.rules is None or finding.rule in self.rules
+
+
+class Watcher:
+    """The hooks that run around tests."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        from pytest_txprof import is_asked
+
+        self._config = config
+        self._all = is_asked(config)
+        self.choices = Choices(config)
+        self.choices.check()
+        self.suite = Suite(config, self.choices.of_run("harness"))
+        self.known = Known.of(self.choices, config.rootpath)
+        self.recordings = Recordings(self.choices, config)
+        self._shown = Shown(config.rootpath, full=config.get_verbosity() >= 2)
+        self.suite.harness.take_over()
+
+    def collected(self, items: Sequence[pytest.Item]) -> None:
+        """Told of the tests once they are known; their markers are checked."""
+        self.suite.collected(items)
+        for item in items:
+            self.choices.check_test(item)
+            allowed_by_markers(item)
+            for name in ("max_queries", "max_db_time"):
+                limit(item, name)
+
+    # Around a test.
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(self) -> Generator[None, Any, Any]:
+        __tracebackhide__ = True  # of a fixture's own error
+        with self.suite.harness:  # also one that a test's body asks for
+            return (yield)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, Any, Any]:
+        __tracebackhide__ = True
+        watched = self._watched(item)
+        if watched is None:
+            return (yield)
+        item.stash[test_key] = watched
+        self.suite.begins(item)
+        block: Any = txprof.profile(
+            name=item.nodeid, harness=self.suite.harness, **watched.settings()
+        )
+        watched.profile = block.__enter__()
+        live = item.stash.get(live_key, None)
+        if live is not None:
+            live.profile, live.allowed = watched.profile, frozenset(watched.allowed)
+        error: BaseException | None = None
+        try:
+            result = yield
+        except BaseException as raised:
+            error = raised
+            raise
+        finally:
+            # A unittest tells of its failure in another way.
+            failed = error is not None or bool(getattr(item, "_excinfo", None))
+            try:
+                block.__exit__(*((type(error), error, None) if failed else (None, None, None)))
+            except txprof.TransactionHygieneError:
+                pass  # judged below, with the rest
+            if not isinstance(error, pytest.skip.Exception):
+                self._judge(item, watched, watched.profile.findings, quiet=failed)
+        return result
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, Any, Any]:
+        __tracebackhide__ = True
+        result = yield
+        watched = item.stash.get(test_key, None)
+        if watched is not None and watched.profile is not None and watched.is_judged:
+            late = watched.profile.unreturned()
+            if late:
+                self._judge(item, watched, late, quiet=False)
+        return result
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        watched = item.stash.get(test_key, None)
+        if watched is not None and watched.reported is not None:
+            report.txprof = watched.reported  # type: ignore[attr-defined]
+            watched.reported = None
+        return report
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self) -> None:
+        self.recordings.finish()
+
+    def _watched(self, item: pytest.Item) -> Watched | None:
+        marked = item.get_closest_marker("txprof") is not None
+        limited = any(limit(item, name) is not None for name in ("max_queries", "max_db_time"))
+        if self._all or marked or limited or "txprof" in getattr(item, "fixturenames", ()):
+            return Watched(item, self.choices, judged=self._all or marked)
+        return None
+
+    # What became of it.
+
+    def _judge(
+        self,
+        item: pytest.Item,
+        watched: Watched,
+        findings: Sequence[txprof.Finding],
+        *,
+        quiet: bool,
+    ) -> None:
+        """Fail the test, or warn, or keep silent; `quiet`: its own failure wins."""
+        assert watched.profile is not None
+        told: list[dict[str, Any]] = []
+        open_findings = []
+        for finding in findings:
+            why = self._suppressed(watched, finding)
+            if why is None:
+                open_findings.append(finding)
+            told.append(self._told(finding, why, fails=watched.fails(finding)))
+        failing = [finding for finding in open_findings if watched.fails(finding)]
+        limits = [] if watched.is_judged else self._limits(item, watched.profile)
+        if not watched.is_judged:
+            self.recordings.keep(item, watched.profile)
+            item.user_properties += self._properties(watched.profile, open_findings)
+        watched.reported = {
+            **self._figures(watched),
+            "nodeid": item.nodeid,
+            "mode": watched.mode,
+            "findings": told,
+        }
+        watched.is_judged = True
+        if watched.mode == "warn":
+            for finding in failing:
+                item.warn(txprof.TransactionHygieneWarning(self._shown.one_line(finding)))
+        if watched.mode != "fail":
+            failing = []
+        if not failing and not limits:
+            return
+        text = self._text(watched, failing, limits)
+        if quiet:
+            item.add_report_section("call", "txprof", text)
+        else:
+            pytest.fail(text, pytrace=False)
+
+    def _suppressed(self, watched: Watched, finding: txprof.Finding) -> str | None:
+        """Which entry lets it be."""
+        if finding.rule in watched.allowed:
+            return f"@pytest.mark.txprof_allow: {watched.allowed[finding.rule]}"
+        return self.known.suppresses(finding)
+
+    def _figures(self, watched: Watched) -> dict[str, Any]:
+        """What the summary adds up."""
+        profile = watched.profile
+        assert profile is not None
+        if watched.is_judged:
+            return {"tests": 0, "statements": 0, "calls": 0, "visits": 0, "holds": [], "files": []}
+        holds = [
+            [exemplar.seconds, self._shown.place(exemplar.opened[0])]
+            for exemplar in profile.exemplars
+            if exemplar.opened
+        ]
+        return {
+            "tests": 1,
+            "statements": sum(query.count for query in queries_of(profile)),
+            "calls": profile.external_calls,
+            "visits": profile.visits,
+            "holds": holds,
+            "files": sorted(self._files(profile)),
+        }
+
+    def _files(self, profile: txprof.Profile) -> set[str]:
+        """Those of the application that ran statements."""
+        files = {site.file for query in profile.queries for site in query.call_path}
+        return {self._shown.file(file) for file in files if not self.suite.is_suite(file)}
+
+    def _told(self, finding: txprof.Finding, why: str | None, *, fails: bool) -> dict[str, Any]:
+        """A finding as a report carries it: from a worker to who writes the summary."""
+        return {
+            "rule": finding.rule,
+            "fails": fails,
+            "fingerprint": finding.fingerprint,
+            "file": self._shown.file(finding.site.file),
+            "line": finding.site.line,
+            "function": finding.site.function,
+            "target": str(finding.details.get("target") or finding.details.get("engine") or ""),
+            "message": finding.message,
+            "hint": finding.hint,
+            "shown": self._shown.one_line(finding),
+            "suppressed": why,
+        }
+
+    def _properties(
+        self, profile: txprof.Profile, findings: Iterable[txprof.Finding]
+    ) -> list[tuple[str, object]]:
+        """For the JUnit report."""
+        return [
+            ("txprof.statements", sum(query.count for query in queries_of(profile))),
+            ("txprof.external_calls", profile.external_calls),
+            *(("txprof.finding", self._shown.one_line(finding)) for finding in findings),
+        ]
+
+    def _limits(self, item: pytest.Item, profile: txprof.Profile) -> list[str]:
+        """What the test's limits have to say."""
+        told = []
+        queries = queries_of(profile)
+        count = sum(query.count for query in queries)
+        seconds = sum(query.seconds for query in queries)
+        most, longest = limit(item, "max_queries"), limit(item, "max_db_time")
+        if most is not None and count > most:
+            told.append(f"max_queries: {count} statements ran, at most {most:g} may")
+        if longest is not None and seconds > longest:
+            told.append(f"max_db_time: statements took {seconds:.3f} s, at most {longest:g} s may")
+        if told:
+            return [*told, *self._shown.queries(queries)]
+        return []
+
+    def _text(
+        self, watched: Watched, failing: Sequence[txprof.Finding], limits: Sequence[str]
+    ) -> str:
+        parts = [self._shown.findings(failing), "\n".join(limits)]
+        if watched.lines == "auto" and watched.profile is not None and failing:
+            parts.append(watched.profile.render(width=None if self._shown.full else 100))
+        return "\n\n".join(part for part in parts if part)
+
+
+def allowed_by_markers(item: pytest.Item) -> dict[str, str]:
+    """Rule -> reason."""
+    found: dict[str, str] = {}
+    for marker in item.iter_markers("txprof_allow"):
+        place = f"{item.nodeid}: @pytest.mark.txprof_allow"
+        reason = marker.kwargs.get("reason")
+        unknown = set(marker.kwargs) - {"reason"}
+        if unknown or not marker.args:
+            raise pytest.UsageError(f"{place} takes names of rules, and reason='...'")
+        for rule in marker.args:
+            try:
+                txprof.allow(rule, reason=reason if reason is not None else "")
+            except (TypeError, ValueError) as error:
+                raise pytest.UsageError(f"{place}: {error}") from None
+            found.setdefault(rule, str(reason))
+    return found
+
+
+def limit(item: pytest.Item, name: str) -> float | None:
+    """The number that `max_queries` or `max_db_time` says."""
+    marker = item.get_closest_marker(name)
+    if marker is None:
+        return None
+    number = marker.args[0] if len(marker.args) == 1 and not marker.kwargs else None
+    if isinstance(number, bool) or not isinstance(number, int | float) or number < 0:
+        raise pytest.UsageError(
+            f"{item.nodeid}: @pytest.mark.{name} takes one number from 0 on, not "
+            f"{', '.join(map(repr, marker.args)) or 'nothing'}"
+        )
+    return number

@@ -1,0 +1,55 @@
+"""The plugin is built on the public API, and costs nothing until it is asked for."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import txprof
+
+PLUGINS = Path(__file__).parents[2] / "plugins"
+FILES = sorted(PLUGINS.glob("**/*.py"))
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.relative_to(PLUGINS).as_posix())
+def test_it_uses_what_is_public(file: Path) -> None:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            for each in node.names:
+                assert not each.name.startswith("txprof."), ast.unparse(node)
+        elif isinstance(node, ast.ImportFrom):
+            assert not (node.module or "").startswith("txprof."), ast.unparse(node)
+            if node.module == "txprof":
+                names |= {each.name for each in node.names}
+        elif (
+            isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name)
+            and node.value.id == "txprof"
+        ):
+            names.add(node.attr)
+    assert names <= set(txprof.__all__)
+
+
+def test_there_are_such_files() -> None:
+    assert PLUGINS / "pytest_txprof" / "__init__.py" in FILES
+
+
+def test_nothing_of_txprof_is_imported_until_it_is_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(
+        "import sys\n"
+        "def test_it():\n"
+        "    assert 'pytest_txprof' in sys.modules\n"
+        "    ours = ('txprof', 'pytest_txprof.watcher', 'pytest_txprof.summary')\n"
+        "    assert not [name for name in ours if name in sys.modules]\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_it.py"]
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, check=False, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stdout
+    assert "txprof" not in done.stdout

@@ -1,0 +1,101 @@
+"""The application's transactions inside one of the harness's: savepoints, and those of Sessions.
+
+A Session that is bound to a connection with an open transaction may tell nobody but its listeners
+that it began one of its own (`join_transaction_mode`). Listened to only once a harness runs:
+they are asked once a transaction, never for a statement.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import wrapt
+
+from txprof import callsite, visits
+from txprof.safety import note_once
+from txprof.sensors.checkouts import holds
+from txprof.visits import OWN, Inner
+
+_hooked = False
+
+
+def listen() -> None:
+    """Hear of every Session's transactions, once the ORM is imported."""
+    global _hooked
+    if not _hooked:
+        _hooked = True
+        wrapt.register_post_import_hook(lambda _module: _attach(), "sqlalchemy.orm")
+    elif "sqlalchemy.orm" in sys.modules:
+        _attach()
+
+
+def unlisten() -> None:
+    """No more."""
+    if "sqlalchemy.orm" in sys.modules:
+        from sqlalchemy import event
+        from sqlalchemy.orm import Session
+
+        for name, listener in _LISTENERS.items():
+            if event.contains(Session, name, listener):
+                event.remove(Session, name, listener)
+
+
+def _attach() -> None:
+    try:
+        from sqlalchemy import event
+        from sqlalchemy.orm import Session
+
+        for name, listener in _LISTENERS.items():
+            if not event.contains(Session, name, listener):
+                event.listen(Session, name, listener)
+    except Exception as error:
+        note_once("the sensor of Sessions", error)
+
+
+def began(fairy: Any, key: Any, frame: FrameType, alive: Any = None) -> None:
+    """A savepoint or a Session's transaction began: kept if it is inside the harness's."""
+    try:
+        hold = None if fairy is None else holds.get(id(fairy.dbapi_connection))
+        if visits.current is None or hold is None or hold.transaction is None:
+            return
+        outer = hold.transaction
+        if isinstance(outer.by, visits.Visit):
+            return
+        by = visits.current.opens(frame)
+        if by is not None and by is not OWN:
+            inner = Inner(key, by, callsite.path(frame), len(outer.locking), alive)
+            hold.inner = [*hold.inner, inner]
+    except Exception as error:
+        note_once("the sensor of inner transactions", error)
+
+
+def ended(key: Any) -> None:
+    """It was released, rolled back or closed; whatever nests in it as well."""
+    try:
+        for hold in list(holds.values()):
+            for index, inner in enumerate(hold.inner):
+                if inner.key == key:
+                    hold.inner = hold.inner[:index]
+                    break
+    except Exception as error:
+        note_once("the sensor of inner transactions", error)
+
+
+def _after_begin(_session: Any, transaction: Any, connection: Any) -> None:
+    if visits.current is not None:
+        fairy = getattr(connection, "_dbapi_connection", None)  # private
+        began(fairy, id(transaction), sys._getframe(1), transaction)
+
+
+def _after_transaction_end(_session: Any, transaction: Any) -> None:
+    if visits.current is not None:
+        ended(id(transaction))
+
+
+_LISTENERS: dict[str, Callable[..., None]] = {
+    "after_begin": _after_begin,
+    "after_transaction_end": _after_transaction_end,
+}
