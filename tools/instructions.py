@@ -56,6 +56,10 @@ def counted() -> None:
                 control(f"--dump={what}@{executions}")
                 control("--instr=off")
 
+    with txprof.profile(on_finding="ignore"):
+        for _ in range(3):
+            control("--zero")  # a program that is started is an external call: of the first, more
+
     for operation in statements.OPERATIONS:
         for stack in (False, True):
             name = operation + (", deep" if stack else "")
