@@ -1,7 +1,7 @@
 """Count the instructions that txprof adds to a statement, by valgrind's callgrind.
 
-Unlike microseconds they are the same on a machine that is busy with other work. Needs valgrind, and
-an interpreter that has txprof and SQLAlchemy.
+Unlike microseconds they hardly change on a machine that is busy with other work. Needs valgrind,
+and an interpreter that has txprof and SQLAlchemy.
 """
 
 from __future__ import annotations
@@ -47,14 +47,18 @@ def counted() -> None:
     gc.disable()
 
     def count(what: str, run: Any) -> None:
-        for executions in (WARM_UP, COUNTED):  # from one line: they have one call path
-            if executions == COUNTED:
+        for executions in (WARM_UP, COUNTED, 2 * COUNTED):  # from one line: one call path
+            if executions != WARM_UP:
                 control("--instr=on")
                 control("--zero")
             run(executions)
-            if executions == COUNTED:
-                control(f"--dump={what}")
+            if executions != WARM_UP:
+                control(f"--dump={what}@{executions}")
                 control("--instr=off")
+
+    with txprof.profile(on_finding="ignore"):
+        for _ in range(3):
+            control("--zero")  # a program that is started is an external call: of the first, more
 
     for operation in statements.OPERATIONS:
         for stack in (False, True):
@@ -67,15 +71,15 @@ def counted() -> None:
 
 
 def counts(folder: Path) -> dict[str, int]:
-    """Instructions a statement, by variant."""
-    found = {}
-    for file in folder.glob("counts.*"):
+    """Instructions a statement, by variant: without what it takes to start and stop counting."""
+    totals: dict[str, dict[int, int]] = {}
+    for file in sorted(folder.glob("counts.*"), key=lambda file: int(file.suffix[1:])):
         text = file.read_text()
-        what = re.search(r"^desc: Trigger: .*?([^:]+@\w+)$", text, re.MULTILINE)
+        what = re.search(r"^desc: Trigger: .*?dump (.+@\w+)@(\d+)$", text, re.MULTILINE)
         total = re.search(r"^(?:totals|summary): (\d+)", text, re.MULTILINE)
         if what and total:
-            found[what[1].strip()] = int(total[1]) // COUNTED
-    return found
+            totals.setdefault(what[1], {})[int(what[2])] = int(total[1])
+    return {what: (at[2 * COUNTED] - at[COUNTED]) // COUNTED for what, at in totals.items()}
 
 
 def main() -> int:
