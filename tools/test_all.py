@@ -4,6 +4,9 @@ Interpreters are looked for on PATH and among pyenv's. Each gets an environment 
 kept for the next time. SQLAlchemy 2.0 is tested on the oldest Python found, the newest one on the
 others. Needs nothing but the standard library.
 
+Two environments are tested at a time, where there are two processors: most tests wait for
+something. What they print comes when they end.
+
 A few tests that fail are run once more, alone, and named: real servers on a busy machine give a
 test now and then what it did not expect. One that fails again fails the run.
 """
@@ -16,6 +19,7 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 SUPPORTED = ("3.11", "3.12", "3.13", "3.14")
@@ -25,7 +29,6 @@ LINES = {
 }
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENTS = ROOT / ".venvs"
-LAST_FAILED = ROOT / ".pytest_cache" / "v" / "cache" / "lastfailed"
 TESTS_FAILED = 1  # pytest's exit status; 2 and up are errors of another kind
 AGAIN = 8
 """More failures than this are no accident."""
@@ -70,7 +73,8 @@ def version_of(python: str) -> tuple[int, ...] | None:
 def environment(minor: str, python: str, line: str) -> Path:
     """An environment with txprof, what its tests need, and that line of SQLAlchemy."""
     folder = ENVIRONMENTS / f"py{minor}-sqlalchemy{line}"
-    wanted = hashlib.sha256((ROOT / "pyproject.toml").read_bytes() + python.encode()).hexdigest()
+    what = (ROOT / "pyproject.toml").read_bytes() + f"{python} {LINES[line]}".encode()
+    wanted = hashlib.sha256(what).hexdigest()
     stamp = folder / ".installed"
     bin_python = folder / "bin" / "python"
     if not (stamp.exists() and stamp.read_text() == wanted):
@@ -82,18 +86,28 @@ def environment(minor: str, python: str, line: str) -> Path:
     return bin_python
 
 
-def passes(python: Path) -> bool:
-    """Whether the tests pass there; the few that fail may try again."""
-    command = [str(python), "-m", "pytest", "-q", *sys.argv[1:]]
-    status = subprocess.run(command, cwd=ROOT, check=False).returncode
+def tested(name: str, python: Path) -> tuple[bool, str]:
+    """Whether the tests pass there, and what they print; the few that fail may try again."""
+    cache = ENVIRONMENTS / f"{name}.cache"
+    command = [str(python), "-m", "pytest", "-q", "-o", f"cache_dir={cache}", *sys.argv[1:]]
+    status, printed = run(command)
     if status != TESTS_FAILED:
-        return status == 0
-    failures = json.loads(LAST_FAILED.read_text()) if LAST_FAILED.exists() else {}
+        return status == 0, printed
+    last_failed = cache / "v" / "cache" / "lastfailed"
+    failures = json.loads(last_failed.read_text()) if last_failed.exists() else {}
     if not 0 < len(failures) <= AGAIN:
-        return False
-    print("== failed, and run once more alone:", *failures, sep="\n", flush=True)
-    again = [*command, "--last-failed", "--last-failed-no-failures", "none"]
-    return subprocess.run(again, cwd=ROOT, check=False).returncode == 0
+        return False, printed
+    again = "\n".join(["== failed, and run once more alone:", *failures, ""])
+    status, more = run([*command, "--last-failed", "--last-failed-no-failures", "none"])
+    return status == 0, printed + again + more
+
+
+def run(command: list[str]) -> tuple[int, str]:
+    """The exit status, and what was printed, of a program below the root."""
+    done = subprocess.run(
+        command, cwd=ROOT, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    return done.returncode, done.stdout.decode("utf-8", "replace")
 
 
 def main() -> int:
@@ -104,11 +118,18 @@ def main() -> int:
     oldest, *others = found
     runs = [(oldest, "2.0"), *((minor, "2.1") for minor in others or [oldest])]
     failed = []
-    for minor, line in runs:
-        print(f"== CPython {minor}, SQLAlchemy {line}", flush=True)
-        python = environment(minor, found[minor], line)
-        if not passes(python):
-            failed.append(f"CPython {minor} with SQLAlchemy {line}")
+
+    def test(minor: str, line: str) -> tuple[bool, str]:
+        return tested(f"py{minor}-sqlalchemy{line}", environment(minor, found[minor], line))
+
+    with ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as executor:
+        outcomes = [(minor, line, executor.submit(test, minor, line)) for minor, line in runs]
+        for minor, line, outcome in outcomes:
+            print(f"== CPython {minor}, SQLAlchemy {line}", flush=True)
+            passed, printed = outcome.result()
+            print(printed, end="", flush=True)
+            if not passed:
+                failed.append(f"CPython {minor} with SQLAlchemy {line}")
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
