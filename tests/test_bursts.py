@@ -249,15 +249,24 @@ def a_flush_each(session: Session) -> None:
         session.flush()
 
 
-@pytest.mark.parametrize("loop", [core_inserts, updates, deletes, a_flush_each])
+@pytest.mark.parametrize(
+    ("loop", "instead"),
+    [
+        (core_inserts, "session.execute(insert(...), rows)"),
+        (updates, "session.execute(update(...), rows)"),
+        (deletes, "session.execute(delete(...).where(... .in_(ids)))"),
+        (a_flush_each, "or one flush"),
+    ],
+)
 def test_writes_row_by_row_are_a_write_loop(
-    session: Session, loop: Callable[[Session], None]
+    session: Session, loop: Callable[[Session], None], instead: str
 ) -> None:
     with txprof.profile() as prof:
         loop(session)
     finding = assert_flagged(prof, "write-loop", count=12)
     assert finding.severity == "info"
     assert finding.site.function == loop.__name__
+    assert instead in finding.hint
 
 
 def test_nine_writes_are_none(session: Session) -> None:

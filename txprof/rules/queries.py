@@ -115,7 +115,7 @@ def _text_of(row: BurstRow) -> str:
 def _hint(row: BurstRow) -> str:
     kind = row.load.kind
     if kind == "write":
-        return "write them in one statement: session.execute(insert(...), rows), or one flush"
+        return f"write them in one statement: {_in_one(row.statement)}, or one flush"
     if row.distinct == 1:
         return "load it once and keep it"
     if kind == "relationship":
@@ -127,6 +127,13 @@ def _hint(row: BurstRow) -> str:
             "keep what was loaded: sessionmaker(expire_on_commit=False), or reload all in one query"
         )
     return "ask once, with all parameters in one IN query"
+
+
+def _in_one(statement: str) -> str:
+    verb = statement.split(None, 1)[0].lower()
+    if verb == "delete":
+        return "session.execute(delete(...).where(... .in_(ids)))"
+    return f"session.execute({'update' if verb == 'update' else 'insert'}(...), rows)"
 
 
 def _abridged(statement: str) -> str:
