@@ -314,7 +314,7 @@ def test_what_is_closed_before_it_starts_ends_without_a_word(target: Target) -> 
         if type(made) in (CoroutineType, type_of_steps):
             made.close()
         del made
-    assert [str(each.message) for each in warned] == []
+    assert not [each for each in warned if "never awaited" in str(each.message)]
 
 
 # --- what all of them rest on -------------------------------------------------------------------
