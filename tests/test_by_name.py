@@ -7,6 +7,7 @@ import importlib
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -140,6 +141,23 @@ def test_nothing_is_timed_after_the_block(app: str) -> None:
     code = late.arrived.__code__
     late.arrived()
     assert late.arrived.__code__ is code
+
+
+def test_what_stands_in_for_a_module_is_not_asked_for_its_class(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = []
+
+    class Lazy:
+        @property
+        def __class__(self) -> Any:
+            asked.append("class")  # a lazy import would take place here
+            return ModuleType
+
+    monkeypatch.setitem(sys.modules, "lazy", Lazy())
+    with txprof.profile():
+        pass
+    assert asked == []
 
 
 def test_a_misspelt_name_is_an_error_that_knows_better(app: str) -> None:

@@ -11,6 +11,7 @@ import multiprocessing
 import pickle
 import traceback
 import typing
+import warnings
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -289,9 +290,10 @@ def test_an_exception_thrown_in_has_the_same_traceback(wrap: Any) -> None:
     assert frames_of(lambda: throw(wrap(generator))) == expected
 
 
-def test_bad_arguments_raise_the_same_type_error(wrap: Any) -> None:
-    expected = frames_of(lambda: plain())  # type: ignore[call-arg]
-    assert frames_of(lambda: wrap(plain)()) == expected
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f.__name__)
+def test_bad_arguments_raise_the_same_type_error(wrap: Any, function: Any) -> None:
+    expected = frames_of(lambda: function())
+    assert frames_of(lambda: wrap(function)()) == expected
 
 
 def test_cancellation_passes_through(wrap: Any) -> None:
@@ -308,6 +310,31 @@ def test_cancellation_passes_through(wrap: Any) -> None:
         return "finished"
 
     assert asyncio.run(main()) == "cancelled"
+
+
+def test_a_coroutine_that_never_starts_is_not_said_to_be_never_awaited(wrap: Any) -> None:
+    wrapped = wrap(sleeper)
+
+    async def cancelled() -> None:
+        task = asyncio.create_task(wrapped())
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        asyncio.run(cancelled())
+        wrapped().close()
+    assert not [one for one in warned if "never awaited" in str(one.message)]
+
+
+def test_one_that_nobody_awaits_is_said_once(wrap: Any) -> None:
+    wrapped = wrap(sleeper)
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        wrapped()
+    said = [str(one.message) for one in warned if "never awaited" in str(one.message)]
+    assert said == ["coroutine 'sleeper' was never awaited"]
 
 
 async def sleeper() -> None:

@@ -46,6 +46,28 @@ class Span(Protocol):
         """It stopped for good: returned, or `failed`: raised or was closed."""
 
 
+class Unstarted:
+    """A coroutine for another one to drive. If that never starts, it is closed along with it.
+
+    Closed, or cancelled before its first step, a coroutine ends without a word; one that nobody
+    closes is warned of, as never awaited.
+    """
+
+    __slots__ = ("_coroutine",)
+
+    def __init__(self, coroutine: Any) -> None:
+        self._coroutine = coroutine
+
+    def take(self) -> Any:
+        """The coroutine: whoever drives it starts now."""
+        coroutine, self._coroutine = self._coroutine, None
+        return coroutine
+
+    def __del__(self) -> None:
+        if self._coroutine is not None:
+            self._coroutine.close()
+
+
 def around(function: Any, new_span: Callable[[], Span]) -> Wrapper:
     """The wrapper that puts a new span around each call of `function`."""
     if isinstance(function, classmethod | staticmethod):
@@ -64,7 +86,12 @@ def around(function: Any, new_span: Callable[[], Span]) -> Wrapper:
 
 def _around_steps(drive: Callable[[Any, Span], Any], new_span: Callable[[], Span]) -> Wrapper:
     def call(wrapped: Any, _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        return _named(drive(wrapped(*args, **kwargs), new_span()), wrapped)
+        try:
+            made = wrapped(*args, **kwargs)
+        except BaseException as error:  # such arguments it does not take
+            drop_own_frame(error)
+            raise
+        return _named(drive(made, new_span()), wrapped)
 
     return call
 
@@ -127,7 +154,12 @@ def _going_on(result: Any, code: CodeType, span: Span) -> Any:
     return None
 
 
-async def _drive_coroutine(coroutine: Coroutine[Any, Any, Any], span: Span) -> Any:
+def _drive_coroutine(coroutine: Coroutine[Any, Any, Any], span: Span) -> Any:
+    return _await_coroutine(Unstarted(coroutine), span)
+
+
+async def _await_coroutine(unstarted: Unstarted, span: Span) -> Any:
+    coroutine = unstarted.take()
     try:
         span.enter()
     except BaseException:

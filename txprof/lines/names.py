@@ -107,7 +107,10 @@ class Names:
     def loaded(self) -> list[tuple[list[FunctionType], bool]]:
         """Those in modules that are imported already; ValueError for an exact name that is not."""
         found = []
-        modules = [each for each in sys.modules.items() if isinstance(each[1], ModuleType)]
+        # Of a copy: threads import meanwhile. By type: who is asked for its class may import, too.
+        modules = [
+            each for each in sys.modules.copy().items() if issubclass(type(each[1]), ModuleType)
+        ]
         by_path: dict[str, list[ModuleType]] = {}
         for name in self._names:
             if isinstance(name, Files) and name.is_exact:  # perhaps one of hundreds

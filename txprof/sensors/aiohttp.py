@@ -8,7 +8,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from txprof import collector
-from txprof.around import Wrapper
+from txprof.around import Unstarted, Wrapper
 from txprof.safety import drop_own_frame, note_once
 from txprof.sensors import http, placing, websockets
 from txprof.sensors.external import Described, awaited, in_process, watched_coroutine
@@ -76,14 +76,24 @@ def body(response: Any) -> tuple[Any, ...]:
 
 def _read(wrapped: Any, stream: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     response = _responses.get(id(stream))
-    if response is None or response.content is not stream:
-        return wrapped(*args, **kwargs)
-    return goes_on_in_steps(wrapped, response, args, kwargs)
+    try:
+        if response is None or response.content is not stream:
+            return wrapped(*args, **kwargs)
+        return goes_on_in_steps(wrapped, response, args, kwargs)
+    except BaseException as error:
+        drop_own_frame(error)
+        raise
 
 
 def _connect_here(wrapped: Any, _client: Any, args: tuple[Any, ...], kwargs: Any) -> Any:
-    coroutine = wrapped(*args, **kwargs)
-    return websockets.aiohttp_served_here(coroutine) if collector.active() else coroutine
+    try:
+        coroutine = wrapped(*args, **kwargs)
+    except BaseException as error:
+        drop_own_frame(error)
+        raise
+    if not collector.active():
+        return coroutine
+    return websockets.aiohttp_served_here(Unstarted(coroutine))
 
 
 CLIENTS = (

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from txprof import collector, context, policy, safety
-from txprof.around import Wrapper, around
+from txprof.around import Unstarted, Wrapper, around
 from txprof.clock import clock
 from txprof.recorded import CallRow
 from txprof.rules import external_io
@@ -258,11 +258,16 @@ def awaited(
     streams: Streams | None = None,
     started: Started | None = None,
 ) -> Any:
-    """What to await in the place of a coroutine, so that it is reported as an external call."""
+    """What to await in the place of a coroutine, so that it is reported as an external call.
+
+    Anything that can be awaited and closed will do for one.
+    """
     if not collector.active():
         return coroutine
+    unstarted = Unstarted(coroutine)
 
     async def run() -> Any:
+        coroutine = unstarted.take()
         try:
             call = begin_described(describe, instance, args, kwargs, started)
         except BaseException:
@@ -290,7 +295,12 @@ def awaited(
 
 def in_process(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """A wrap of what calls an application in this process: no layer beneath it is a call."""
-    return around(wrapped, lambda: ExternalCall(None, []))(wrapped, instance, args, kwargs)
+    part_of_a_call = around(wrapped, lambda: ExternalCall(None, []))
+    try:
+        return part_of_a_call(wrapped, instance, args, kwargs)
+    except BaseException as error:
+        drop_own_frame(error)
+        raise
 
 
 def begin_described(

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from txprof import collector, context
-from txprof.around import Wrapper, around
+from txprof.around import Unstarted, Wrapper, around
 from txprof.safety import drop_own_frame, note_once
 from txprof.sensors.external import ExternalCall, Streams, begin, is_nested, keep, keep_all, kept
 from txprof.sensors.placing import only_where
@@ -46,22 +46,34 @@ def goes_on_in_steps(
     wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
     """The same for a generator function of either kind, or a coroutine function."""
-    if kept(instance) is None:
-        return wrapped(*args, **kwargs)
-    return around(wrapped, lambda: _Steps(instance))(wrapped, instance, args, kwargs)
+    try:
+        if kept(instance) is None:
+            return wrapped(*args, **kwargs)
+        return around(wrapped, lambda: _Steps(instance))(wrapped, instance, args, kwargs)
+    except BaseException as error:
+        drop_own_frame(error)
+        raise
 
 
+@only_where(kept)
 def goes_on_awaited(
     wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
     """The same for an `__await__`: the call goes on while somebody waits for its object."""
+    try:
+        steps = wrapped(*args, **kwargs)
+    except BaseException as error:
+        drop_own_frame(error)
+        raise
     if kept(instance) is None:
-        return wrapped(*args, **kwargs)
+        return steps
+    unstarted = Unstarted(Awaitable(steps))
 
     async def run() -> Any:
+        awaitable = unstarted.take()
         call = resumed(instance)
         try:
-            return await Awaitable(wrapped)
+            return await awaitable
         except BaseException as error:
             drop_own_frame(error)
             raise
@@ -73,15 +85,21 @@ def goes_on_awaited(
 
 
 class Awaitable:
-    """What has this `__await__`."""
+    """What is awaited in the steps that an `__await__` gave."""
 
-    __slots__ = ("_wait",)
+    __slots__ = ("_steps",)
 
-    def __init__(self, wait: Any) -> None:
-        self._wait = wait
+    def __init__(self, steps: Any) -> None:
+        self._steps = steps
 
     def __await__(self) -> Any:
-        return self._wait()
+        return self._steps
+
+    def close(self) -> None:
+        """Nobody awaits it: those of a coroutine or a generator say so."""
+        close = getattr(self._steps, "close", None)
+        if close is not None:
+            close()
 
 
 class _Steps:

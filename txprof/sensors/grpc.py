@@ -54,9 +54,9 @@ def _itself(call: Any) -> tuple[Any, ...]:
     return (call,)
 
 
-def _new_channel(wrapped: Any, channel: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+def _new_channel(wrapped: Any, channel: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     try:
-        wrapped(*args, **kwargs)
+        result = wrapped(*args, **kwargs)
     except BaseException as error:
         drop_own_frame(error)
         raise
@@ -64,6 +64,7 @@ def _new_channel(wrapped: Any, channel: Any, args: tuple[Any, ...], kwargs: dict
         _targets[channel] = _text(args[0] if args else kwargs["target"])
     except Exception as error:
         note_once("the target of a channel of grpc.aio", error)
+    return result
 
 
 _STUB = "MultiCallable"

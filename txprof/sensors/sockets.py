@@ -15,7 +15,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from txprof import callsite, collector
-from txprof.around import Wrapper
+from txprof.around import Unstarted, Wrapper
 from txprof.safety import drop_own_frame, note_once
 from txprof.sensors import by_name, placing
 from txprof.sensors.external import (
@@ -223,9 +223,15 @@ def _in_turn(find: Find, turn: Turn, adopt: Adopt | None = None) -> Wrapper:
 
 def _in_turn_awaited(find: Find, turn: Turn, adopt: Adopt | None = None) -> Wrapper:
     def sensor(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        coroutine = wrapped(*args, **kwargs)
+        try:
+            coroutine = wrapped(*args, **kwargs)
+        except BaseException as error:
+            drop_own_frame(error)
+            raise
+        unstarted = Unstarted(coroutine)
 
         async def run() -> Any:
+            coroutine = unstarted.take()
             exchange = _found(find, instance, args, kwargs)
             try:
                 call = None if exchange is None else turn(exchange)

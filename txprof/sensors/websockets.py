@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from txprof import collector
+from txprof.around import Unstarted
 from txprof.safety import drop_own_frame
 from txprof.sensors.external import (
     Describe,
@@ -23,7 +24,7 @@ from txprof.sensors.external import (
 )
 from txprof.sensors.going_on import Awaitable
 from txprof.sensors.http import http_call
-from txprof.sensors.placing import Client, Target
+from txprof.sensors.placing import Client, Target, only_where
 
 
 def websocket_call(verb: str, url: str) -> Described | None:
@@ -65,18 +66,14 @@ def _says(verb: str) -> Describe:
     return describe
 
 
+@only_where(collector.watches)
 def _await_connection(wrapped: Any, connecter: Any, args: Any, kwargs: dict[str, Any]) -> Any:
-    if not collector.active():
-        return wrapped(*args, **kwargs)
-
-    async def connect() -> Any:
-        try:
-            return await Awaitable(wrapped)
-        except BaseException as error:
-            drop_own_frame(error)
-            raise
-
-    return awaited(connect(), _reconnects, connecter, args, kwargs).__await__()
+    try:
+        steps = wrapped(*args, **kwargs)
+    except BaseException as error:
+        drop_own_frame(error)
+        raise
+    return awaited(Awaitable(steps), _reconnects, connecter, args, kwargs).__await__()
 
 
 # --- websocket-client ---------------------------------------------------------------------------
@@ -133,12 +130,12 @@ def aiohttp_says(verb: str) -> Describe:
     return describe
 
 
-async def aiohttp_served_here(coroutine: Any) -> Any:
+async def aiohttp_served_here(unstarted: Unstarted) -> Any:
     """A connection to a server of this process, for tests: what is said on it is no call."""
     silent = ExternalCall(None, [])
     silent.enter()
     try:
-        connection = await coroutine
+        connection = await unstarted.take()
     except BaseException as error:
         drop_own_frame(error)
         raise
