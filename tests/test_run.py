@@ -329,7 +329,6 @@ def test_a_folder_keeps_the_parts_of_all_runs(works: Path) -> None:
     [
         (["nowhere.py"], "there is no file 'nowhere.py'; to run a module, write -m nowhere.py"),
         (["--lines", "works", "-c", ""], "--lines: 'works': a function's name is 'module:func"),
-        (["--fail-on", "leak", "-c", ""], "--fail-on: unknown rule 'leak'"),
         (["--save", "no/where/x", "-c", ""], "--save no/where/x: cannot be written: No such file"),
     ],
 )
@@ -352,6 +351,7 @@ def test_wrong_arguments_are_one_line_and_status_2(
         (["-m", "-c", "x"], "argument -c: not allowed with argument -m"),
         (["--report", "pdf", "x"], "unknown format 'pdf'; known are text"),
         (["--report", "text=", "x"], "'text=' names no file"),
+        (["--fail-on", "leak", "-c", ""], "argument --fail-on: unknown rule 'leak'"),
     ],
 )
 def test_wrong_usage(
