@@ -96,15 +96,11 @@ def run(names: Iterable[str]) -> list[Seen]:
 def installed(name: str) -> list[str]:
     """The clients of a mock that can be called here, and are known to txprof."""
     sys.path.insert(0, str(ROOT))
-    from txprof import sensors
+    from txprof import doctor, sensors
 
     if not all(map(importlib.util.find_spec, MOCKS[name].needs)):
         return []
-    known = {
-        client.name
-        for client in sensors.clients()
-        if importlib.util.find_spec(client.targets[0].module.partition(".")[0])
-    }
+    known = {client.name for client in sensors.clients() if doctor.is_installed(client.targets[0])}
     return [client for client in MOCKS[name].clients if client.partition(" ")[0] in known]
 
 
