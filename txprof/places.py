@@ -130,7 +130,7 @@ def here(start: Start) -> Place:
 def _walked(start: Start, inner: Step | None, frame: FrameType) -> Place:
     """The same, frame by frame from the step that was agreed with last, and remembered."""
     sensor = getframe(_SENSOR + 1)
-    if not _is_outermost_greenlet():
+    if not is_outermost_greenlet():
         return _place(sensor)
     root = waiting.task_root()
     while True:
@@ -171,7 +171,7 @@ def _walked(start: Start, inner: Step | None, frame: FrameType) -> Place:
         inner = step
 
 
-def _is_outermost_greenlet() -> bool:
+def is_outermost_greenlet() -> bool:
     """Whether the stack has no part in another greenlet."""
     global _greenlet
     if _greenlet is None:

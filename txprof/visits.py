@@ -10,13 +10,14 @@ docs/decisions/0004-the-harness-is-not-the-application.md says why it is told by
 from __future__ import annotations
 
 import inspect
+import itertools
 import os
-import sys
 import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
+from sys import _getframe as getframe
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
@@ -24,6 +25,7 @@ from txprof import callsite, waiting
 from txprof.callsite import Path
 from txprof.context import Hold, Transaction, holds_here
 from txprof.entries import Entry
+from txprof.places import Place, is_outermost_greenlet
 
 _LIBRARY, _APPLICATION, _HARNESS = range(3)
 
@@ -109,6 +111,21 @@ class Counted(NamedTuple):
         return list(outer.locking.items())[since:]
 
 
+class _Known(NamedTuple):
+    """What runs at a place, as it was found there before."""
+
+    frame: int
+    """How far out from `Boundary.who_at` the visit stands; 0 if the harness itself runs."""
+    code: CodeType | None
+    outer: CodeType | None
+    """The code of that frame, and of its caller: no other frame of the stack has these two."""
+    harness: bool
+
+
+_KNOWN = 4_096
+"""Statements at places that a boundary remembers; with one more all are forgotten."""
+
+
 class Boundary:
     """Where the application begins, on any stack: behind a `txprof.Harness`."""
 
@@ -121,6 +138,8 @@ class Boundary:
         self._own: dict[int, tuple[CodeType, bool]] = {}
         self._names: set[tuple[str, str]] = set()
         """Of its own functions: file and qualified name."""
+        self._known: dict[tuple[Place, object], _Known | None] = {}
+        """None for what was seen once, or is to be looked at anew each time."""
         self.aside = 0
         """How often what runs now was said to count for nobody."""
         self.visits = 0
@@ -132,7 +151,8 @@ class Boundary:
         """See `txprof.Harness.add`."""
         for function in functions:
             code = getattr(inspect.unwrap(function), "__code__", None)
-            if code is not None:
+            if code is not None and self._own.get(id(code)) != (code, aside):
+                self._known.clear()
                 self._own[id(code)] = (code, aside)
                 self._names.add((code.co_filename, code.co_qualname))
 
@@ -141,6 +161,7 @@ class Boundary:
         self._places.clear()
         self._own.clear()
         self._names.clear()
+        self._known.clear()
 
     def take_over(self) -> None:
         """See `txprof.Harness.take_over`."""
@@ -166,10 +187,10 @@ class Boundary:
         places = self._places
         innermost: int | None = None
         outermost = entered = lenient = pending = previous = None
-        # Runs for each statement, transaction and call of a test: a plain loop over the stack where
-        # it is one (benchmarks/plugin.py).
+        # Runs for each transaction and call of a test: a plain loop over the stack where it is one
+        # (benchmarks/plugin.py).
         root = waiting.task_root()
-        chain = None if root is None and "greenlet" not in sys.modules else _callers(frame, root)
+        chain = None if root is None and is_outermost_greenlet() else _callers(frame, root)
         each: FrameType | None = frame if chain is None else next(chain, None)
         while each is not None:
             code = each.f_code
@@ -205,6 +226,60 @@ class Boundary:
             return visit_here.get(), True
         return self._visit_on(entered), innermost == _HARNESS and lenient is None
 
+    def who_at(self, place: Place, statement: object, out: int) -> tuple[Any, bool]:
+        """The same, of the frame so far out from the caller, which is at this place.
+
+        Runs for each statement of a test (benchmarks/plugin.py). At one place it is always the same
+        frame that the visit stands on; how far out it is depends on the statement too, which
+        SQLAlchemy sends by way of more or fewer frames of its own. `who` looks at each of them.
+        """
+        if self.aside:
+            return OWN, True
+        known = self._known.get((place, statement))
+        if known is not None and waiting.current_task() is None:
+            if not known.frame:
+                return visit_here.get(), True
+            try:
+                frame = getframe(known.frame)
+                if frame.f_code is known.code and getframe(known.frame + 1).f_code is known.outer:
+                    return self._visit_on(frame), known.harness
+            except ValueError:  # the stack is not that deep
+                pass
+        frame = getframe(1 + out)
+        visit, harness = self.who(frame)
+        key = (place, statement)
+        if key in self._known:
+            self._known[key] = self._found(frame, 1 + out, visit, harness)
+        else:  # most statements of most suites run once from their place: not worth a second walk
+            if len(self._known) >= _KNOWN:
+                self._known.clear()
+            self._known[key] = None
+        return visit, harness
+
+    def _found(self, frame: FrameType, out: int, visit: Any, harness: bool) -> _Known | None:
+        """What was found at `frame`; None where it may be another the next time."""
+        if visit is OWN or waiting.current_task() is not None or not is_outermost_greenlet():
+            return None
+        stack = list(callsite.stack(frame))
+        for each, outer in itertools.pairwise(stack):
+            code = each.f_code
+            if self._places.get(code.co_filename) == _HARNESS:
+                if not callsite.is_application(code.co_filename):
+                    return None  # it is no part of the place
+                if id(code) in self._own:
+                    break
+                if not callsite.is_application(outer.f_code.co_filename):
+                    return None  # who it runs for was told by that library
+        inherited = visit_here.get()
+        if visit is None and inherited is None:
+            return _Known(0, None, None, harness)
+        marks = [index for index, each in enumerate(stack[:-1]) if each.f_trace is visit]
+        if visit is inherited or len(marks) != 1:
+            return None
+        [mark] = marks
+        pairs = [(inner.f_code, outer.f_code) for inner, outer in itertools.pairwise(stack)]
+        return _Known(out + mark, *pairs[mark], harness) if pairs.count(pairs[mark]) == 1 else None
+
     def _visit_on(self, frame: FrameType) -> Visit:
         found = frame.f_trace
         if type(found) is Visit:
@@ -232,10 +307,11 @@ class Boundary:
         return OWN if harness and visit is not None else visit
 
     def entered(
-        self, entries: tuple[Entry, ...], hold: Hold, frame: FrameType
+        self, entries: tuple[Entry, ...], hold: Hold, place: Place, statement: object, out: int
     ) -> tuple[Entry, ...]:
-        """The entries that a statement at `frame` counts in; notes whom it was run for."""
-        visit, _ = self.who(frame)
+        """The entries that a statement counts in, so far out from the caller; notes whom it was
+        run for."""
+        visit, _ = self.who_at(place, statement, out + 1)
         if not hold.is_here():  # a fixture's task or thread opened it
             hold.belong_here()
         if visit is None:
@@ -246,7 +322,7 @@ class Boundary:
                 opened.append(hold.transaction)
             for each in opened:
                 if each.by is not visit and visit not in each.users:
-                    each.users[visit] = self.cut(callsite.path(frame))
+                    each.users[visit] = self.cut(place.path)
         found = []
         for entry in entries:
             if entry.collector.harness is None or not entry.is_block:

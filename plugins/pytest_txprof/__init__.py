@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_txprof.guard import Guard
+
 if TYPE_CHECKING:
     from pytest_txprof.summary import Summary
     from pytest_txprof.watcher import Watcher
@@ -27,6 +29,7 @@ ACTIVATING = frozenset(("txprof", "max_queries", "max_db_time"))
 watcher_key = pytest.StashKey["Watcher"]()
 summary_key = pytest.StashKey["Summary"]()
 live_key = pytest.StashKey[Any]()
+guard_key = pytest.StashKey[Guard]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -38,9 +41,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     for line in MARKERS:
         config.addinivalue_line("markers", line)
-    config.pluginmanager.register(_Reports(config), "txprof-reports")
+    guard = config.stash[guard_key] = Guard()
+    config.pluginmanager.register(_Reports(config, guard), "txprof-reports")
     if is_asked(config):
-        activate(config)
+        with guard("its start"):
+            activate(config)
 
 
 def is_asked(config: pytest.Config) -> bool:
@@ -77,8 +82,12 @@ def summary_of(config: pytest.Config) -> Summary:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if not _may_watch():
-        return
+    if _may_watch():
+        with config.stash[guard_key]("what it makes of the collected tests"):
+            _collected(config, items)
+
+
+def _collected(config: pytest.Config, items: list[pytest.Item]) -> None:
     watcher = config.stash.get(watcher_key, None)
     if watcher is None:
         for item in items:
@@ -94,12 +103,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 class _Reports:
     """With xdist the tests are watched by workers: the reports have what they saw."""
 
-    def __init__(self, config: pytest.Config) -> None:
+    def __init__(self, config: pytest.Config, guard: Guard) -> None:
         self._config = config
+        self._guard = guard
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._guard.hear(report)
         if hasattr(report, "txprof"):
-            summary_of(self._config).add(report)
+            with self._guard("the sum of the reports"):
+                summary_of(self._config).add(report)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        self._guard.write(terminalreporter)
 
 
 @pytest.fixture

@@ -45,7 +45,10 @@ class Recordings:
                 _require(FORMATS[file.suffix], file)
         self._profiles: list[txprof.Profile] = []
         if self._folder is not None:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            try:
+                self._folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise pytest.UsageError(f"--txprof-save {folder}: {error.strerror}") from None
 
     def keep(self, item: pytest.Item, profile: txprof.Profile) -> None:
         """A test is over."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from pytest_txprof.guard import Guard
 from pytest_txprof.known import Entry, Known, write
 from pytest_txprof.options import Choices
 from pytest_txprof.recordings import Recordings
@@ -20,7 +21,10 @@ class Summary:
     """Adds up what the reports of tests carry, from this process or from xdist's workers."""
 
     def __init__(self, config: pytest.Config) -> None:
+        from pytest_txprof import guard_key
+
         self._config = config
+        self._guard = config.stash[guard_key]
         self._choices = Choices(config)
         self._known = Known.of(self._choices, config.rootpath)
         self._recordings = Recordings(self._choices, config)
@@ -36,7 +40,8 @@ class Summary:
         self._stale: list[Entry] = []
         self._written: list[Entry] | None = None
         if not self._is_worker:
-            config.pluginmanager.register(_Workers(self._recordings), "txprof-workers")
+            workers = _Workers(self._recordings, self._guard)
+            config.pluginmanager.register(workers, "txprof-workers")
 
     def add(self, report: pytest.TestReport) -> None:
         """A test was run."""
@@ -58,8 +63,12 @@ class Summary:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        if self._is_worker or self._known.file is None:
-            return
+        if not self._is_worker and self._known.file is not None:
+            with self._guard("the baseline"):
+                self._finish_known(session, exitstatus)
+
+    def _finish_known(self, session: pytest.Session, exitstatus: int) -> None:
+        assert self._known.file is not None
         found = list(self._findings.values())
         whole = exitstatus in (0, 1) and not self._deselected and self._is_whole(session)
         self._stale = self._known.stale(found, self._ran, whole=whole)
@@ -78,11 +87,14 @@ class Summary:
     def pytest_terminal_summary(
         self, terminalreporter: pytest.TerminalReporter
     ) -> Generator[None, Any, Any]:
-        if self._figures["tests"] or self._choices_ask():
-            self._write(terminalreporter)
+        with self._guard("the summary"):
+            if self._figures["tests"] or self._choices_ask():
+                self._write(terminalreporter)
         result = yield
-        for line in self._more_lines():
-            terminalreporter.write_line(line)
+        with self._guard("the summary"):
+            for line in self._more_lines():
+                terminalreporter.write_line(line)
+        self._guard.write(terminalreporter)
         return result
 
     def _choices_ask(self) -> bool:
@@ -195,18 +207,21 @@ class Summary:
 class _Workers:
     """The controller of xdist: its workers send what they kept."""
 
-    def __init__(self, recordings: Recordings) -> None:
+    def __init__(self, recordings: Recordings, guard: Guard) -> None:
         self._recordings = recordings
+        self._guard = guard
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
         recording = getattr(node, "workeroutput", {}).get("txprof")
         if recording:
-            self._recordings.add_worker(recording)
+            with self._guard("a worker's recording"):
+                self._recordings.add_worker(recording)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self) -> None:
-        self._recordings.write()
+        with self._guard("the reports' files"):
+            self._recordings.write()
 
 
 def _escaped(text: str, also: str = "") -> str:

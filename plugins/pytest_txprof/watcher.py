@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import txprof
-from pytest_txprof import live_key
+from pytest_txprof import guard_key, live_key
 from pytest_txprof.failure import Shown
 from pytest_txprof.known import Known
 from pytest_txprof.live import queries_of
@@ -28,6 +28,8 @@ class Watched:
         self.raises = self.mode == "fail" and choices.of_test("on_finding", item) == "raise"
         self.lines = choices.of_test("lines", item)
         self.allowed = allowed_by_markers(item)
+        self.block: Any = None
+        """Watches while it is open."""
         self.profile: txprof.Profile | None = None
         self.reported: dict[str, Any] | None = None
         """What its report is to tell the summary."""
@@ -57,6 +59,7 @@ class Watcher:
         from pytest_txprof import is_asked
 
         self._config = config
+        self._guard = config.stash[guard_key]
         self._all = is_asked(config)
         self.choices = Choices(config)
         self.choices.check()
@@ -64,6 +67,7 @@ class Watcher:
         self.known = Known.of(self.choices, config.rootpath)
         self.recordings = Recordings(self.choices, config)
         self._shown = Shown(config.rootpath, full=config.get_verbosity() >= 2)
+        _check_settings()
         self.suite.harness.take_over()
 
     def collected(self, items: Sequence[pytest.Item]) -> None:
@@ -80,24 +84,25 @@ class Watcher:
     @pytest.hookimpl(wrapper=True)
     def pytest_fixture_setup(self) -> Generator[None, Any, Any]:
         __tracebackhide__ = True  # of a fixture's own error
-        with self.suite.harness:  # also one that a test's body asks for
+        is_aside = False
+        with self._guard("the set-up of a fixture"):
+            self.suite.harness.__enter__()  # also one that a test's body asks for
+            is_aside = True
+        try:
             return (yield)
+        finally:
+            if is_aside:
+                with self._guard("the set-up of a fixture"):
+                    self.suite.harness.__exit__()
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, Any, Any]:
         __tracebackhide__ = True
-        watched = self._watched(item)
+        watched = None
+        with self._guard("the start of a test"):
+            watched = self._begin(item)
         if watched is None:
             return (yield)
-        item.stash[test_key] = watched
-        self.suite.begins(item)
-        block: Any = txprof.profile(
-            name=item.nodeid, harness=self.suite.harness, **watched.settings()
-        )
-        watched.profile = block.__enter__()
-        live = item.stash.get(live_key, None)
-        if live is not None:
-            live.profile, live.allowed = watched.profile, frozenset(watched.allowed)
         error: BaseException | None = None
         try:
             result = yield
@@ -107,23 +112,19 @@ class Watcher:
         finally:
             # A unittest tells of its failure in another way.
             failed = error is not None or bool(getattr(item, "_excinfo", None))
-            try:
-                block.__exit__(*((type(error), error, None) if failed else (None, None, None)))
-            except txprof.TransactionHygieneError:
-                pass  # judged below, with the rest
+            with self._guard("the end of a test"):
+                self._end(watched, error if failed else None, failed=failed)
             if not isinstance(error, pytest.skip.Exception):
-                self._judge(item, watched, watched.profile.findings, quiet=failed)
+                with self._guard("the judgement of a test"):
+                    self._judge(item, watched, quiet=failed)
         return result
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, Any, Any]:
         __tracebackhide__ = True
         result = yield
-        watched = item.stash.get(test_key, None)
-        if watched is not None and watched.profile is not None and watched.is_judged:
-            late = watched.profile.unreturned()
-            if late:
-                self._judge(item, watched, late, quiet=False)
+        with self._guard("the judgement of a tear-down"):
+            self._judge_late(item)
         return result
 
     @pytest.hookimpl(wrapper=True)
@@ -135,11 +136,43 @@ class Watcher:
         if watched is not None and watched.reported is not None:
             report.txprof = watched.reported  # type: ignore[attr-defined]
             watched.reported = None
+        self._guard.tell(report)
         return report
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self) -> None:
-        self.recordings.finish()
+        with self._guard("the recordings"):
+            self.recordings.finish()
+
+    def _begin(self, item: pytest.Item) -> Watched | None:
+        """Watch it from now on, if it is to be."""
+        watched = self._watched(item)
+        if watched is None:
+            return None
+        self.suite.begins(item)
+        live = item.stash.get(live_key, None)
+        watched.block = txprof.profile(
+            name=item.nodeid, harness=self.suite.harness, **watched.settings()
+        )
+        watched.profile = watched.block.__enter__()
+        item.stash[test_key] = watched
+        if live is not None:
+            live.profile, live.allowed = watched.profile, frozenset(watched.allowed)
+        return watched
+
+    def _end(self, watched: Watched, error: BaseException | None, *, failed: bool) -> None:
+        try:
+            watched.block.__exit__(*((type(error), error, None) if failed else (None, None, None)))
+        except txprof.TransactionHygieneError:
+            pass  # judged with the rest
+
+    def _judge_late(self, item: pytest.Item) -> None:
+        """What a fixture of it should have given back, and did not."""
+        watched = item.stash.get(test_key, None)
+        if watched is not None and watched.profile is not None and watched.is_judged:
+            late = watched.profile.unreturned()
+            if late:
+                self._judge(item, watched, quiet=False, late=late)
 
     def _watched(self, item: pytest.Item) -> Watched | None:
         marked = item.get_closest_marker("txprof") is not None
@@ -154,12 +187,14 @@ class Watcher:
         self,
         item: pytest.Item,
         watched: Watched,
-        findings: Sequence[txprof.Finding],
         *,
         quiet: bool,
+        late: Sequence[txprof.Finding] | None = None,
     ) -> None:
-        """Fail the test, or warn, or keep silent; `quiet`: its own failure wins."""
+        """Fail the test, or warn, or keep silent; `quiet`: its own failure wins. `late`: what was
+        found since it was judged."""
         assert watched.profile is not None
+        findings = watched.profile.findings if late is None else late
         told: list[dict[str, Any]] = []
         open_findings = []
         for finding in findings:
@@ -271,6 +306,14 @@ class Watcher:
         if watched.lines == "auto" and watched.profile is not None and failing:
             parts.append(watched.profile.render(width=None if self._shown.full else 100))
         return "\n\n".join(part for part in parts if part)
+
+
+def _check_settings() -> None:
+    """UsageError, before the first test, for settings that are wrong wherever they stand."""
+    try:
+        txprof.profile(on_finding="ignore")
+    except (TypeError, ValueError) as error:
+        raise pytest.UsageError(f"txprof: {error}") from None
 
 
 def allowed_by_markers(item: pytest.Item) -> dict[str, str]:

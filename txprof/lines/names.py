@@ -106,7 +106,9 @@ class Names:
 
     def loaded(self) -> list[tuple[list[FunctionType], bool]]:
         """Those in modules that are imported already; ValueError for an exact name that is not."""
-        found = []
+        found: list[tuple[list[FunctionType], bool]] = []
+        if not self._names:  # most blocks; there are thousands of modules
+            return found
         # Of a copy: threads import meanwhile. By type: who is asked for its class may import, too.
         modules = [
             each for each in sys.modules.copy().items() if issubclass(type(each[1]), ModuleType)

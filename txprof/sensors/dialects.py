@@ -289,9 +289,10 @@ def _executed(statement: str, parameters: Any, execution: Any, since: float, fai
             transaction = hold.transaction
             state = "held" if transaction is None else "transaction"
         if entries:
+            place = here(known)
             if visits.current is not None:
-                entries = visits.current.entered(entries, hold, sys._getframe(2))
-            key = (statement, state, here(known))
+                entries = visits.current.entered(entries, hold, place, known, 2)
+            key = (statement, state, place)
             if transaction is not None:
                 transaction.last = until
                 transaction.key = key

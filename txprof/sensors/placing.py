@@ -194,9 +194,8 @@ class Placed(NamedTuple):
 
 _installed = False
 _placed: dict[tuple[int, str], Placed] = {}
-_targets: dict[Target, None] = {}
-_resolved: dict[Target, tuple[ModuleType, Any, str]] = {}
-"""Where a target was found last: its module, and the attribute's owner and name."""
+_targets: dict[Target, tuple[ModuleType, Any, str] | None] = {}
+"""And where each was found last: its module, and the attribute's owner and name."""
 
 
 def installed() -> bool:
@@ -213,7 +212,7 @@ def start() -> None:
 def place_when_imported(target: Target) -> None:
     """Wrap now if the module is there, else as soon as it is imported."""
     known = target in _targets
-    _targets[target] = None
+    _targets.setdefault(target)
     if known or sys.modules.get(target.module) is not None:
         _place(target)
     else:
@@ -229,14 +228,17 @@ def withdraw(target: Target) -> None:
 
 def place_pending() -> None:
     """Wrap again what is not: half imported in its turn, imported anew, freed by a mock's end."""
-    # Runs as every profiled block begins, and nearly always finds all in place.
-    for target in list(_targets):
-        module = sys.modules.get(target.module)
+    # Runs as every profiled block begins, and nearly always finds all in place: no call for each.
+    modules = sys.modules
+    for target, known in list(_targets.items()):
+        module = modules.get(target.module)
         if module is None:
             continue
-        known = _resolved.get(target)
-        if known is None or known[0] is not module or not is_in(*known[1:]):
-            _place(target)
+        if known is not None and known[0] is module:
+            _, owner, name = known
+            if type(vars(owner).get(name)) is Sensor:
+                continue
+        _place(target)
 
 
 def place(owner: Any, name: str, wrapper: Wrapper, *, beneath: bool = False) -> Placed | None:
@@ -305,7 +307,7 @@ def _place(target: Target, *, imported: bool = False) -> None:
     try:
         owner, name = resolve(module, target.attribute)
         if "." not in target.attribute or isinstance(owner, type):
-            _resolved[target] = (module, owner, name)
+            _targets[target] = (module, owner, name)
         if is_in(owner, name):
             _placed.setdefault((id(owner), name), Placed(owner, name))  # back from under a mock
         else:

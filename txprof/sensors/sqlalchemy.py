@@ -220,7 +220,7 @@ def _adopt_what_is_out() -> None:
     if threading.active_count() > 1:
         return
     connection_type = sys.modules["sqlalchemy.engine"].Connection
-    for found in gc.get_objects():
+    for found in gc.get_referrers(connection_type):  # an instance refers to its class
         if type(found) is connection_type and _is_out(found):
             fairy, dialect = found.connection, found.engine.dialect
             dialects.wrap(dialect)

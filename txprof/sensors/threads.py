@@ -31,7 +31,7 @@ class _Carried:
     def __init__(self, function: Callable[..., Any], frame: FrameType) -> None:
         self._function = function
         self._values = [(variable, variable.get()) for variable in _inherited]
-        self._values.append((visits.visit_here, visits.carried(frame)))
+        self._values.append((visits.visit_here, _visit(frame)))
         self.future: Any = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -45,6 +45,14 @@ class _Carried:
         finally:
             for variable, token in reversed(tokens):
                 variable.reset(token)
+
+
+def _visit(frame: FrameType) -> Any:
+    try:
+        return visits.carried(frame)
+    except Exception as error:
+        note_once("what a thread works for", error)
+        return None
 
 
 def _submit(wrapped: Any, _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
