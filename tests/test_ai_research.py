@@ -169,3 +169,24 @@ def test_all_write_the_same(example: Example) -> None:
     engine.dispose()
     assert written == written[:1] * 4
     assert None not in {value for rows in written[0] for _, value in rows}
+
+
+def test_ctrl_c_in_the_middle_of_a_step_ends_the_batch(tmp_path: Path) -> None:
+    def product_ids() -> Iterator[int]:
+        yield 1
+        raise KeyboardInterrupt
+
+    ends = []
+
+    def run() -> None:
+        with part("async_batch").connected(f"sqlite+aiosqlite:///{tmp_path / 'x.db'}") as tasks:
+            try:
+                tasks.run(part("async_naive").process, product_ids())
+            except KeyboardInterrupt:
+                ends.append("interrupted")
+
+    load_example()
+    thread = threading.Thread(target=run, daemon=True)  # a loop that never ends ends with us
+    thread.start()
+    thread.join(60)
+    assert ends == ["interrupted"]

@@ -71,9 +71,10 @@ class Tasks:
             return self._loop.run_until_complete(task)
         except BaseException:
             # Ctrl-C leaves the loop at once: what is under way gives its connections back first.
-            task.cancel()
-            with suppress(BaseException):
-                self._loop.run_until_complete(task)
+            if not task.done():  # a loop that waits for one that Ctrl-C ended never stops
+                task.cancel()
+                with suppress(BaseException):
+                    self._loop.run_until_complete(task)
             raise
 
 
