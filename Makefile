@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint format bench bench-quick bench-docs bench-pool clean
+.PHONY: help demo test test-all lint format bench bench-quick bench-docs bench-pool soak clean
 
 help: ## this text
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -38,6 +38,9 @@ bench-docs: ## the same, written into docs/performance.md
 
 bench-pool: $(VENV)/.test ## what is predicted of connection pools, beside what they do; written into docs/pool.md
 	$(BIN)/python tools/pool_predictions.py --write
+
+soak: $(VENV)/.demo ## whether anything grows while the story runs for twice 20 minutes
+	$(BIN)/python benchmarks/soak.py
 
 clean: ## remove what these commands made
 	rm -rf .venv .venvs .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist

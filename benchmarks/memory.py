@@ -16,13 +16,12 @@ from __future__ import annotations
 
 import gc
 import os
-import resource
-import sys
 import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
 from budgets import Row
+from grown import megabytes, resident
 from harness import MISSING, Table, arguments, installed_past_connections, publish
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.pool import StaticPool
@@ -73,16 +72,6 @@ def kept_of_literals(connection: Connection, count: int) -> tuple[int, int]:
     recorded = profile.recorded.statements
     assert sum(row.count for row in recorded) == count
     return kept, len(recorded)
-
-
-def resident() -> int:
-    """Bytes of this process in memory: now, on Linux; elsewhere the most there ever were."""
-    try:
-        with open("/proc/self/statm") as file:
-            return int(file.read().split()[1]) * resource.getpagesize()
-    except OSError:
-        size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return size if sys.platform == "darwin" else size * 1024
 
 
 def connected() -> Connection:
@@ -189,11 +178,6 @@ def kept_by_txprof(
     finally:
         tracemalloc.stop()
     return sum(statistic.size for statistic in snapshot.statistics("filename"))
-
-
-def megabytes(size: float) -> str:
-    """0.42"""
-    return f"{size / 1e6:.2f}"
 
 
 if __name__ == "__main__":
