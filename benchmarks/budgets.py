@@ -13,7 +13,8 @@ from pathlib import Path
 
 BUDGETS = {
     "statement": "a statement, watched",
-    "concurrent statement": "a statement among threads or tasks, watched",
+    "statement on threads": "a statement, watched, on several threads",
+    "tasks": "a checkout and a statement among tasks, next to one task's",
     "external call": "an external call, watched",
     "idle external call": "an external call while no profile runs",
     "checkout": "a checkout whose timeout is explained",

@@ -129,6 +129,11 @@ def deep(run: Callable[[int], object]) -> Callable[[int], object]:
 # --- the variants -------------------------------------------------------------------------------
 
 
+def nothing(_engine: Engine) -> Around:
+    """As it is."""
+    return nullcontext
+
+
 def no_op_listeners(engine: Engine) -> Around:
     """The least that any tool on SQLAlchemy's cursor events costs."""
 
@@ -197,7 +202,7 @@ COLUMNS = (*PEERS, *GLOBAL_PEERS, "idle", "txprof")
 class Contestant:
     """A database that is watched in its own way."""
 
-    def __init__(self, name: str, attach: Attach = lambda _engine: nullcontext) -> None:
+    def __init__(self, name: str, attach: Attach = nothing) -> None:
         self.name = name
         self.database = Database()
         self.around = attach(self.database.engine)

@@ -22,9 +22,12 @@ from budgets import read
 
 BENCHMARKS = (
     "statements",
+    "drivers",
+    "concurrency",
     "checkouts",
     "lines",
     "bystanders",
+    "coroutines",
     "calls",
     "imports",
     "memory",
