@@ -31,9 +31,13 @@ LEAST_BYTES = 2 << 20
 SHARE = 0.02
 """Nor did what grew by less than this share of itself."""
 
-BOUNDS = {"txprof.distribution.Distribution.buckets": ("txprof.distribution.Distribution", 1_500)}
-"""What fills slowly, with the class and how much each of its objects may have: a rare duration
-still finds a bucket that is empty after hours."""
+BOUNDS = {
+    "txprof.collector._Part.cases": ("txprof.collector._Part", 1_024),
+    "txprof.distribution.Distribution.buckets": ("txprof.distribution.Distribution", 1_500),
+    "txprof.sensors.occupancy.Returns._at": ("txprof.sensors.occupancy.Returns", 257),
+}
+"""What may fill for hours, with the class and how much each of its objects may have: a duration
+that is rare still finds an empty bucket, and tasks that ended are swept out when there are many."""
 
 
 def resident() -> int:
@@ -108,18 +112,24 @@ class Series:
     values: list[float] = field(default_factory=list)
 
     @property
-    def growth(self) -> float:
-        """From the second third of the samples to the last; the first is the warm-up."""
+    def grows(self) -> bool:
+        """Whether it is on the rise, by more than noise and bounded work may come to.
+
+        From the second third of the samples to the last (the first is the warm-up) all of it rises,
+        its least, its median and its most: what fills and is emptied in turns does not. And it has
+        never been as much before.
+        """
         third = len(self.values) // 3
         if not third:
-            return 0.0
-        middle, last = self.values[-2 * third : -third], self.values[-third:]
-        return statistics.median(last) - statistics.median(middle)
-
-    @property
-    def grows(self) -> bool:
-        """Whether that is more than what noise and bounded work may come to."""
-        return self.growth > max(self.least, SHARE * abs(self.values[-1]))
+            return False
+        first, middle, last = (
+            self.values[: -2 * third],
+            self.values[-2 * third : -third],
+            self.values[-third:],
+        )
+        least = max(self.least, SHARE * abs(self.values[-1]))
+        rises = all(of(last) - of(middle) > least for of in (min, statistics.median, max))
+        return rises and min(last) > max(first)
 
     def slope(self, times: list[float]) -> float:
         """By how much it grew a minute, after the warm-up: least squares."""

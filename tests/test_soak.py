@@ -87,6 +87,8 @@ def test_those_of_all_objects_of_a_class_are_added_up(grown, package) -> None:
         ([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0], False),  # no more than 3
         ([0.0, 2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 14.0, 16.0], True),
         ([1e6 + step for step in range(0, 90, 10)], False),  # no more than 2 %
+        ([9.0, 30.0, 60.0, 9.0, 30.0, 60.0, 20.0, 40.0, 60.0], False),  # filled and emptied
+        ([95.0, 60.0, 91.0, 40.0, 45.0, 50.0, 70.0, 75.0, 78.0], False),  # as much as before
         ([1.0, 100.0], False),  # too few to tell
     ],
 )
