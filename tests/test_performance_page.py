@@ -57,6 +57,12 @@ def test_the_terminal_is_told_how_many_rows_are_over(measured) -> None:
     assert "CPython 3.13.5, " in measured.text()
 
 
+def test_a_few_samples_say_so(measured) -> None:
+    assert measured.text().startswith("Every budget\n")
+    quick = dataclasses.replace(measured, quick=True)
+    assert quick.text().startswith("Every budget, of a few samples: these are no figures\n")
+
+
 def test_the_page_has_the_machine_the_versions_and_every_row(measured) -> None:
     section = measured.markdown()
     assert section.startswith("### CPython 3.13\n")

