@@ -44,14 +44,13 @@ class Soaked:
     """Researched, those included that got no connection."""
     failed: int
     watched: Watched
-    profile: txprof.Profile
+    profile: txprof.Profile | None
 
     @property
     def leaks(self) -> int:
         """Connections that are said not to have been given back."""
-        return sum(
-            finding.count for finding in self.profile.findings if finding.rule == "connection-leak"
-        )
+        findings = [] if self.profile is None else self.profile.findings
+        return sum(finding.count for finding in findings if finding.rule == "connection-leak")
 
     @property
     def drift(self) -> int:
@@ -77,9 +76,13 @@ def soak(name: str, seconds: float, options: argparse.Namespace, watched: Watche
         workers = stack.enter_context(demo.part(story.batch).connected(url))
         stack.enter_context(models.tables(workers.within, products))
         stack.enter_context(demo.part("services").running(options.llm_seconds))
-        profile = stack.enter_context(
-            txprof.profile(*variants, on_finding="ignore", application=(str(folder),), name=name)
-        )
+        profile = None
+        if not options.bare:
+            profile = stack.enter_context(
+                txprof.profile(
+                    *variants, on_finding="ignore", application=(str(folder),), name=name
+                )
+            )
         done = failed = rounds = 0
         started = time.monotonic()
         due = 0.0
@@ -173,6 +176,11 @@ def main() -> int:
         "--llm-seconds", type=float, default=0.02, help="of one answer (default: %(default)g)"
     )
     parser.add_argument("--database-url", metavar="URL", help="default: SQLite, in a folder")
+    parser.add_argument(
+        "--bare",
+        action="store_true",
+        help="the same without txprof: what memory the stories take, with their servers",
+    )
     parser.add_argument(
         "--leak", action="store_true", help="let a table grow: shows that it would be seen"
     )
