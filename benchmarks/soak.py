@@ -12,12 +12,14 @@ from __future__ import annotations
 import argparse
 import importlib
 import logging
+import multiprocessing
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +77,7 @@ def soak(name: str, seconds: float, options: argparse.Namespace, watched: Watche
         url = options.database_url or f"sqlite:///{Path(temporary) / 'products.db'}"
         workers = stack.enter_context(demo.part(story.batch).connected(url))
         stack.enter_context(models.tables(workers.within, products))
-        stack.enter_context(demo.part("services").running(options.llm_seconds))
+        stack.enter_context(servers(options.llm_seconds))
         profile = None
         if not options.bare:
             profile = stack.enter_context(
@@ -98,6 +100,29 @@ def soak(name: str, seconds: float, options: argparse.Namespace, watched: Watche
                 watched.sample(elapsed)
                 due = elapsed + seconds / SAMPLES
     return Soaked(name, done, failed, watched, profile)
+
+
+@contextmanager
+def servers(llm_seconds: float) -> Iterator[None]:
+    """What the stories talk to, in a process of its own: its memory is none of ours."""
+    spawn = multiprocessing.get_context("spawn")
+    ours, theirs = spawn.Pipe()
+    process = spawn.Process(target=_serve, args=(theirs, llm_seconds))
+    process.start()
+    theirs.close()
+    try:
+        with ours, demo.part("services").connected(*ours.recv()):
+            yield
+    finally:  # the pipe is closed: that ends it
+        process.join()
+
+
+def _serve(pipe: Connection, llm_seconds: float) -> None:
+    demo.load_example()
+    with demo.part("services").started(llm_seconds) as (_, *urls):
+        pipe.send(urls)
+        with suppress(EOFError):  # until whoever started us closes it, or is gone
+            pipe.recv()
 
 
 def table_of(soaked: Soaked) -> Table:
@@ -179,7 +204,7 @@ def main() -> int:
     parser.add_argument(
         "--bare",
         action="store_true",
-        help="the same without txprof: what memory the stories take, with their servers",
+        help="the same without txprof: what memory the stories take",
     )
     parser.add_argument(
         "--leak", action="store_true", help="let a table grow: shows that it would be seen"
