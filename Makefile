@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint format bench bench-pool clean
+.PHONY: help demo test test-all lint format bench bench-quick bench-docs bench-pool soak clean
 
 help: ## this text
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -30,8 +30,17 @@ format: $(VENV)/.dev ## rewrite the code as lint wants it
 bench: ## the budgets, measured beside their peers
 	$(PYTHON) tools/bench.py
 
+bench-quick: ## the same with a few samples: shows that they run, not the figures
+	$(PYTHON) tools/bench.py --quick
+
+bench-docs: ## the same, written into docs/performance.md
+	$(PYTHON) tools/bench.py --write
+
 bench-pool: $(VENV)/.test ## what is predicted of connection pools, beside what they do; written into docs/pool.md
 	$(BIN)/python tools/pool_predictions.py --write
+
+soak: $(VENV)/.demo ## whether anything grows while the story runs for twice 20 minutes
+	$(BIN)/python benchmarks/soak.py
 
 clean: ## remove what these commands made
 	rm -rf .venv .venvs .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist

@@ -23,8 +23,8 @@ from harness import (
     measure,
     micros,
     micros_added,
+    publish,
     times,
-    verdict,
 )
 from line_profiler import LineProfiler
 from lines import copy_of
@@ -147,7 +147,8 @@ async def plain_task(count: int) -> int:
 
 
 def main() -> None:
-    turns = 1 if arguments(__doc__).quick else 40
+    options = arguments(__doc__)
+    turns = 1 if options.quick else 40
     loop = Loop()
     samples = measure(
         {
@@ -167,7 +168,7 @@ def main() -> None:
         },
         turns,
     )
-    print(table_of(samples))
+    publish(table_of(samples), options)
 
 
 def table_of(samples: dict[str, Samples]) -> Table:
@@ -182,7 +183,8 @@ def table_of(samples: dict[str, Samples]) -> Table:
     ):
         found = samples[key]
         ratio = found.ratio("txprof")
-        judgement = (times(ratio, "bare"), times(BUDGET, "bare"), verdict(ratio, BUDGET))
+        row = found.judged("bystander", what, lambda found: found.ratio("txprof"), BUDGET, "x bare")
+        judgement = (times(ratio, "bare"), times(BUDGET, "bare"), table.judge(row))
         table.add(what, *_figures(found), *judgement)
     awaited = samples["await"]
     beside = awaited.added("txprof") / awaited.added("line_profiler")

@@ -18,6 +18,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
+from budgets import Row
 from harness import (
     MISSING,
     Around,
@@ -28,7 +29,7 @@ from harness import (
     measure,
     micros,
     micros_added,
-    verdict,
+    publish,
 )
 from sqlalchemy import create_engine, text
 
@@ -375,14 +376,15 @@ def operations() -> dict[str, list[Variant]]:
 
 
 def main() -> None:
-    turns = 1 if arguments(__doc__).quick else 30
+    options = arguments(__doc__)
+    turns = 1 if options.quick else 30
     logger = logging.getLogger("txprof")
     logger.propagate = False  # it tells of a finding a turn
     logger.addHandler(logging.NullHandler())
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE product (id INTEGER PRIMARY KEY, name TEXT)"))
         connection.execute(text("INSERT INTO product (id, name) VALUES (1, 'one')"))
-    print(table_of(measure(operations(), turns)))
+    publish(table_of(measure(operations(), turns)), options)
 
 
 def table_of(samples: dict[str, Samples]) -> Table:
@@ -394,25 +396,27 @@ def table_of(samples: dict[str, Samples]) -> Table:
     )
     for what, found in samples.items():
         peer = "OpenTelemetry"
+        idle = ("idle external call", what, "idle")
+        watching = ("external call", what, "txprof")
         table.add(
             what,
             micros(found.figure("bare")),
             micros_added(found.added(peer)) if peer in found else MISSING,
-            *against("idle", found, IDLE_BUDGET),
-            *against("txprof", found, BUDGET),
+            *against("idle", found, table, found.judged_added(*idle, IDLE_BUDGET)),
+            *against("txprof", found, table, found.judged_added(*watching, BUDGET)),
         )
     table.note("idle: the sensors are in, and no profile runs")
     table.note("time.sleep(0) gives way to other threads: that is no call, and is not counted")
     return table
 
 
-def against(name: str, found: Samples, budget: float) -> tuple[str, ...]:
+def against(name: str, found: Samples, table: Table, row: Row) -> tuple[str, ...]:
     """What a variant adds, how well that repeats, and its budget."""
     return (
         micros_added(found.added(name)),
         "±" + micros(found.spread(name)),
-        micros_added(budget),
-        verdict(found.added(name), budget),
+        f"{row.limit:+.2f}",
+        table.judge(row),
     )
 
 

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable
 
 import sqlalchemy
-from harness import Samples, Table, Variant, arguments, measure, micros, micros_added, verdict
+from harness import Samples, Table, Variant, arguments, measure, micros, micros_added, publish
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import QueuePool
@@ -78,20 +78,21 @@ def table_of(rows: dict[str, Samples]) -> Table:
             micros_added(added),
             "±" + micros(samples.spread("explained")),
             micros_added(BUDGET),
-            verdict(added, BUDGET),
+            table.judge(samples.judged_added("checkout", operation, "explained", BUDGET)),
         )
     table.note("bare: the whole operation, with the connection given back")
     return table
 
 
 def main() -> None:
-    turns = 1 if arguments(__doc__).quick else 60
+    options = arguments(__doc__)
+    turns = 1 if options.quick else 60
     rows = measure_all(OPERATIONS, turns)
 
     async def main_task() -> dict[str, Samples]:
         return await greenlet_spawn(measure_all, IN_GREENLET, turns)
 
-    print(table_of(rows | asyncio.run(main_task())))
+    publish(table_of(rows | asyncio.run(main_task())), options)
 
 
 def measure_all(

@@ -11,14 +11,20 @@ from __future__ import annotations
 
 import argparse
 import gc
+import math
 import platform
 import random
+import statistics
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeVar
+
+import budgets
+from budgets import Row
 
 import txprof
 
@@ -43,6 +49,8 @@ class Variant:
     warm_up: int = 200
     """Executions before the samples of a turn. CPython adapts its bytecode to what runs: after
     another variant had its turn it takes some dozens of executions to adapt again."""
+    clock: Callable[[], float] = time.perf_counter
+    """What its time is read from. Where a server answers it is the processor's, of this process."""
 
 
 @dataclass
@@ -50,14 +58,15 @@ class Samples:
     """Seconds per operation of each of its variants, one number a sample."""
 
     seconds: dict[str, list[float]] = field(default_factory=dict)
+    a_turn: int = SAMPLES_A_TURN
 
     def take_turn(self, variant: Variant, count: int) -> None:
         """Some more samples of a variant, of `count` executions each."""
         seconds = self.seconds.setdefault(variant.name, [])
         with variant.around():
             variant.run(min(variant.warm_up, 10 * count))
-            for _ in range(SAMPLES_A_TURN):
-                seconds.append(_timed(variant.run, count) / count)
+            for _ in range(self.a_turn):
+                seconds.append(_timed(variant, count) / count)
         gc.collect()
 
     def __contains__(self, name: str) -> bool:
@@ -77,11 +86,51 @@ class Samples:
 
     def spread(self, name: str, to: str = "bare") -> float:
         """Half the range of what it adds, as three thirds of the samples see it."""
-        thirds = [
-            _figure(self.seconds[name][start::3]) - _figure(self.seconds[to][start::3])
-            for start in range(3)
-        ]
+        return self.spread_of(lambda found: found.added(name, to))
+
+    def spread_of(self, value: Callable[[Samples], float]) -> float:
+        """Half the range of a figure, as three thirds of the samples see it."""
+        if any(len(seconds) < 3 for seconds in self.seconds.values()):
+            return math.nan
+        thirds = [value(self._part(slice(start, None, 3))) for start in range(3)]
         return (max(thirds) - min(thirds)) / 2
+
+    def median_of(self, value: Callable[[Samples], float]) -> float:
+        """The median of a figure over the turns, each seen for itself."""
+        turns = min(len(seconds) for seconds in self.seconds.values()) // self.a_turn
+        parts = (slice(turn * self.a_turn, (turn + 1) * self.a_turn) for turn in range(turns))
+        return statistics.median(value(self._part(part)) for part in parts)
+
+    def _part(self, part: slice) -> Samples:
+        return Samples({name: seconds[part] for name, seconds in self.seconds.items()})
+
+    def judged(
+        self,
+        budget: str,
+        what: str,
+        value: Callable[[Samples], float],
+        limit: float,
+        unit: str,
+    ) -> Row:
+        """A figure drawn from the samples, beside its budget."""
+        spread = self.spread_of(value)
+        return Row(
+            budget,
+            what,
+            value(self),
+            limit,
+            unit,
+            median=self.median_of(value),
+            spread=None if math.isnan(spread) else spread,
+        )
+
+    def judged_added(
+        self, budget: str, what: str, name: str, limit: float, scale: float = 1e6, unit: str = "us"
+    ) -> Row:
+        """What a variant adds, beside its budget: both in seconds, told in microseconds."""
+        return self.judged(
+            budget, what, lambda found: found.added(name) * scale, limit * scale, unit
+        )
 
 
 def _figure(seconds: list[float]) -> float:
@@ -117,16 +166,17 @@ def _calibrated(variant: Variant) -> int:
     count = 1
     with variant.around():
         while True:
-            seconds = _timed(variant.run, count)
+            seconds = _timed(variant, count)
             if seconds >= SAMPLE_SECONDS / 4:
                 return max(1, round(count * SAMPLE_SECONDS / seconds))
             count *= 2
 
 
-def _timed(run: Callable[[int], object], count: int) -> float:
-    started = time.perf_counter()
-    run(count)
-    return time.perf_counter() - started
+def _timed(variant: Variant, count: int) -> float:
+    clock = variant.clock
+    started = clock()
+    variant.run(count)
+    return clock() - started
 
 
 @contextmanager
@@ -154,6 +204,12 @@ class Table:
         self.title = title
         self.rows: list[tuple[str, ...]] = [headers]
         self.notes: list[str] = []
+        self.judged: list[Row] = []
+
+    def judge(self, row: Row) -> str:
+        """Note what was measured of a budget; the verdict."""
+        self.judged.append(row)
+        return row.verdict
 
     def add(self, *cells: str) -> None:
         """A row; missing cells at its end stay empty."""
@@ -174,11 +230,6 @@ class Table:
         return "\n".join(lines) + "\n"
 
 
-def verdict(value: float, budget: float) -> str:
-    """Whether it keeps to the budget. A missed one is shown, it fails nothing."""
-    return "ok" if value <= budget else "OVER"
-
-
 def micros(seconds: float, digits: int = 2) -> str:
     """14.83"""
     return f"{seconds * 1e6:.{digits}f}"
@@ -195,9 +246,23 @@ def times(ratio: float, of: str) -> str:
 
 
 def arguments(description: str | None) -> argparse.Namespace:
-    """The command line: `quick`, for a run of seconds that shows that it runs, no more."""
+    """The command line.
+
+    `quick` is for a run of seconds that shows that it runs, no more; `rows` a file to add to what
+    was measured of each budget, as data.
+    """
     parser = argparse.ArgumentParser(description=(description or "").partition("\n")[0])
     parser.add_argument(
         "--quick", action="store_true", help="a few samples: shows that it runs, not the figures"
     )
+    parser.add_argument(
+        "--rows", type=Path, metavar="FILE", help="add what each budget came to, as lines of JSON"
+    )
     return parser.parse_args()
+
+
+def publish(table: Table, options: argparse.Namespace) -> None:
+    """Print a table, and hand on what it says of budgets."""
+    print(table)
+    if options.rows is not None:
+        budgets.append(options.rows, table.judged)

@@ -10,7 +10,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from harness import MISSING, Table, Variant, arguments, measure, verdict
+from budgets import Row
+from harness import MISSING, Table, Variant, arguments, measure, publish
 
 BUDGET = 0.040
 
@@ -38,7 +39,8 @@ def millis(seconds: float) -> str:
 
 
 def main() -> None:
-    turns = 1 if arguments(__doc__).quick else 5
+    options = arguments(__doc__)
+    turns = 1 if options.quick else 5
     variants = [
         variant("bare", "pass"),
         variant("line_profiler", "import line_profiler"),
@@ -56,17 +58,20 @@ def main() -> None:
         "+" + millis(samples.added("txprof")),
         "±" + millis(samples.spread("txprof")),
         "+" + millis(BUDGET),
-        verdict(samples.added("txprof"), BUDGET),
+        table.judge(
+            samples.judged_added("import", "import", "txprof", BUDGET, scale=1e3, unit="ms")
+        ),
     )
     imported = python("import sys, txprof; print(*sys.modules)").split()
     for module in NOT_IMPORTED:
+        what = f"does not import {module}"
         there = module in imported
         table.add(
-            f"does not import {module}",
+            what,
             *(MISSING, MISSING, "imported" if there else "not imported", MISSING, MISSING),
-            "OVER" if there else "ok",
+            table.judge(Row("imported", what, float(there), 0.0, "")),
         )
-    print(table)
+    publish(table, options)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ most 1.5 x its bare time on 3.12 and newer.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -25,8 +26,8 @@ from harness import (
     measure,
     micros,
     micros_added,
+    publish,
     times,
-    verdict,
 )
 from line_profiler import LineProfiler
 from sqlalchemy import Connection, create_engine, select, text
@@ -121,7 +122,8 @@ def on_connection(function: Callable[[Connection, int], None]) -> Run:
 
 
 def main() -> None:
-    turns = 1 if arguments(__doc__).quick else 40
+    options = arguments(__doc__)
+    turns = 1 if options.quick else 40
     bare, theirs, _ = in_blocks(statements, on_connection)
     with installed_past_connections():
         _, _, ours = in_blocks(statements, on_connection)
@@ -134,7 +136,7 @@ def main() -> None:
         },
         turns,
     )
-    print(table_of(samples))
+    publish(table_of(samples), options)
 
 
 def table_of(samples: dict[str, Samples]) -> Table:
@@ -155,7 +157,8 @@ def table_of(samples: dict[str, Samples]) -> Table:
         )
 
     def beside_line_profiler(found: Samples) -> float:
-        return found.added("txprof") / found.added("line_profiler")
+        theirs = found.added("line_profiler")
+        return found.added("txprof") / theirs if theirs > 0 else math.inf
 
     line, statement = samples["line"], samples["statement"]
     add(
@@ -163,7 +166,9 @@ def table_of(samples: dict[str, Samples]) -> Table:
         line,
         times(beside_line_profiler(line), "line_profiler"),
         times(LINE_BUDGET, "line_profiler"),
-        verdict(beside_line_profiler(line), LINE_BUDGET),
+        table.judge(
+            line.judged("line", "a line", beside_line_profiler, LINE_BUDGET, "x line_profiler")
+        ),
         per=LINES_AN_ITERATION,
     )
     for what, key in (
@@ -177,7 +182,17 @@ def table_of(samples: dict[str, Samples]) -> Table:
         statement,
         times(statement.ratio("txprof"), "bare"),
         times(STATEMENT_BUDGET, "bare") if MONITORING else MISSING,
-        verdict(statement.ratio("txprof"), STATEMENT_BUDGET) if MONITORING else MISSING,
+        table.judge(
+            statement.judged(
+                "statement on a profiled line",
+                "select 1 on a profiled line",
+                lambda found: found.ratio("txprof"),
+                STATEMENT_BUDGET,
+                "x bare",
+            )
+        )
+        if MONITORING
+        else MISSING,
     )
     return table
 

@@ -7,19 +7,22 @@ own code keeps, from a shorter run under tracemalloc. Budget: 10 MB.
 And what is kept of 100,000 texts that differ in a literal, next to a tenth of them: texts of one
 shape are counted as one from 1,000 rows on (`txprof.entries.compact`), and what is known of a text
 is forgotten when others come (`txprof.sql.texts`, `txprof.shapes.shape`).
+
+What grows with what: ten times as many statements from the same 20 places, twice, may keep a
+quarter more at most; ten times as many places keep more, and the note says how much each costs.
 """
 
 from __future__ import annotations
 
 import gc
 import os
-import resource
-import sys
 import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
-from harness import MISSING, Table, arguments, installed_past_connections, verdict
+from budgets import Row
+from grown import megabytes, resident
+from harness import MISSING, Table, arguments, installed_past_connections, publish
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.pool import StaticPool
 
@@ -28,14 +31,21 @@ import txprof
 BUDGET = 10e6
 PLACES = 20
 STATEMENTS = 1_000_000
-TRACED_STATEMENTS = 50_000
+TRACED_STATEMENTS = (1_000, 10_000, 100_000)
+FLAT = 1.25
+"""How much more ten times the statements may keep."""
+
+TRACED_PLACES = (20, 200, 2_000)
+EXECUTIONS_A_PLACE = 5
 LITERAL_TEXTS = 100_000
 
 
-def visiting() -> Callable[[Connection, list[Any], int], None]:
-    """A function that runs so many statements from 20 lines of its own."""
+def visiting(places: int = PLACES) -> Callable[[Connection, list[Any], int], None]:
+    """A function that runs so many statements from each of its lines, 20 or so many."""
     lines = ["def visit(connection, statements, count):", "    for _ in range(count):"]
-    lines += [f"        connection.execute(statements[{place}])" for place in range(PLACES)]
+    lines += [
+        f"        connection.execute(statements[{place % PLACES}])" for place in range(places)
+    ]
     namespace: dict[str, Any] = {}
     exec(compile("\n".join(lines), os.path.abspath("places.py"), "exec"), namespace)
     visit: Callable[[Connection, list[Any], int], None] = namespace["visit"]
@@ -64,16 +74,6 @@ def kept_of_literals(connection: Connection, count: int) -> tuple[int, int]:
     return kept, len(recorded)
 
 
-def resident() -> int:
-    """Bytes of this process in memory: now, on Linux; elsewhere the most there ever were."""
-    try:
-        with open("/proc/self/statm") as file:
-            return int(file.read().split()[1]) * resource.getpagesize()
-    except OSError:
-        size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return size if sys.platform == "darwin" else size * 1024
-
-
 def connected() -> Connection:
     connection = create_engine("sqlite://", poolclass=StaticPool).connect()
     connection.begin()
@@ -81,7 +81,8 @@ def connected() -> Connection:
 
 
 def main() -> None:
-    scale = 100 if arguments(__doc__).quick else 1
+    options = arguments(__doc__)
+    scale = 100 if options.quick else 1
     count = STATEMENTS // PLACES // scale
     visit = visiting()
     texts = [text(f"SELECT {place}") for place in range(PLACES)]
@@ -104,46 +105,79 @@ def main() -> None:
     assert len(recorded) == PLACES, recorded
     assert seen == count * PLACES, seen
 
-    tracemalloc.start()
-    with txprof.profile(on_finding="ignore"):
-        visit(watched, texts, TRACED_STATEMENTS // PLACES // scale)
-        own = tracemalloc.Filter(True, os.path.join(os.path.dirname(txprof.__file__), "*"))
-        snapshot = tracemalloc.take_snapshot().filter_traces([own])
-    tracemalloc.stop()
-    kept = sum(statistic.size for statistic in snapshot.statistics("filename"))
-
     table = Table("Megabytes that a profile keeps", "what", "bare", "txprof", "budget", "verdict")
-    table.add(
-        f"the process grew, {seen:,} statements",
-        megabytes(grown_bare),
-        megabytes(grown),
-        megabytes(BUDGET),
-        verdict(grown, BUDGET),
-    )
-    table.add(
-        f"Python objects kept, {TRACED_STATEMENTS // scale:,} statements",
-        MISSING,
-        megabytes(kept),
-        megabytes(BUDGET),
-        verdict(kept, BUDGET),
-    )
+
+    def add(what: str, size: float, bare: str = MISSING) -> None:
+        table.add(
+            what,
+            bare,
+            megabytes(size),
+            megabytes(BUDGET),
+            table.judge(Row("memory", what, size / 1e6, BUDGET / 1e6, "MB")),
+        )
+
+    add(f"the process grew, {seen:,} statements", grown, megabytes(grown_bare))
+    add_events(table, add, watched, texts, scale)
+    add_sites(table, add, watched, texts, scale)
     few, _ = kept_of_literals(watched, LITERAL_TEXTS // scale // 10)
     many, rows = kept_of_literals(watched, LITERAL_TEXTS // scale)
     for texts_run, kept in ((LITERAL_TEXTS // scale // 10, few), (LITERAL_TEXTS // scale, many)):
-        table.add(
-            f"Python objects kept, {texts_run:,} literal texts",
-            MISSING,
-            megabytes(kept),
-            megabytes(BUDGET),
-            verdict(kept, BUDGET),
-        )
+        add(f"Python objects kept, {texts_run:,} literal texts", kept)
     table.note(f"{PLACES} places, {len(recorded)} rows; {rows} rows of the literal texts")
-    print(table)
+    publish(table, options)
 
 
-def megabytes(size: float) -> str:
-    """0.42"""
-    return f"{size / 1e6:.2f}"
+Add = Callable[[str, float], None]
+
+
+def add_events(table: Table, add: Add, watched: Connection, texts: list[Any], scale: int) -> None:
+    """What is kept of more and more statements from the same places."""
+    sizes = []
+    for statements in TRACED_STATEMENTS:
+        count = max(1, statements // PLACES // scale)
+        sizes.append(kept_by_txprof(visiting(), watched, texts, count))
+        add(f"Python objects kept, {count * PLACES:,} statements", sizes[-1])
+    for fewer, more, count in zip(sizes, sizes[1:], TRACED_STATEMENTS[1:], strict=False):
+        what = f"{count // scale:,} statements next to a tenth of them"
+        table.add(
+            what,
+            MISSING,
+            f"{more / fewer:.2f} x",
+            f"{FLAT:.2f} x",
+            table.judge(Row("flat memory", what, more / fewer, FLAT, "x")),
+        )
+
+
+def add_sites(table: Table, add: Add, watched: Connection, texts: list[Any], scale: int) -> None:
+    """What is kept of statements from more and more places, and what one more place keeps."""
+    sizes = {}
+    for number in TRACED_PLACES:
+        places = max(2, number // min(scale, 10))
+        sizes[places] = kept_by_txprof(visiting(places), watched, texts, EXECUTIONS_A_PLACE)
+        add(f"Python objects kept, {places:,} places", sizes[places])
+    most, *_, least = sorted(sizes, reverse=True)
+    slope = (sizes[most] - sizes[least]) / (most - least)
+    table.note(f"one more place keeps {slope / 1e3:.2f} kB")
+
+
+def kept_by_txprof(
+    visit: Callable[[Connection, list[Any], int], None],
+    watched: Connection,
+    texts: list[Any],
+    count: int,
+) -> float:
+    """Bytes that txprof's own code allocated and keeps, while the profile still runs."""
+    gc.collect()
+    tracemalloc.start()
+    try:
+        with txprof.profile(on_finding="ignore"):
+            visit(watched, texts, count)
+            gc.collect()
+            own = tracemalloc.Filter(True, os.path.join(os.path.dirname(txprof.__file__), "*"))
+            snapshot = tracemalloc.take_snapshot().filter_traces([own])
+    finally:
+        tracemalloc.stop()
+    return sum(statistic.size for statistic in snapshot.statistics("filename"))
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from harness import (
     measure,
     micros,
     micros_added,
-    verdict,
+    publish,
 )
 from sqlalchemy import Connection, Engine, create_engine, event, select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
@@ -129,6 +129,11 @@ def deep(run: Callable[[int], object]) -> Callable[[int], object]:
 # --- the variants -------------------------------------------------------------------------------
 
 
+def nothing(_engine: Engine) -> Around:
+    """As it is."""
+    return nullcontext
+
+
 def no_op_listeners(engine: Engine) -> Around:
     """The least that any tool on SQLAlchemy's cursor events costs."""
 
@@ -197,7 +202,7 @@ COLUMNS = (*PEERS, *GLOBAL_PEERS, "idle", "txprof")
 class Contestant:
     """A database that is watched in its own way."""
 
-    def __init__(self, name: str, attach: Attach = lambda _engine: nullcontext) -> None:
+    def __init__(self, name: str, attach: Attach = nothing) -> None:
         self.name = name
         self.database = Database()
         self.around = attach(self.database.engine)
@@ -224,7 +229,8 @@ def installed(peers: dict[str, Attach]) -> list[Contestant]:
 
 
 def main() -> None:
-    turns = 1 if arguments(__doc__).quick else 30
+    options = arguments(__doc__)
+    turns = 1 if options.quick else 30
     warnings.simplefilter("ignore")  # sqltap's listeners are of an older SQLAlchemy
     keys = [(operation, stack) for stack in (False, True) for operation in OPERATIONS]
 
@@ -251,7 +257,7 @@ def main() -> None:
         for contestant in installed({name: attach}):
             for key, samples in compete(contestant).items():
                 rows[key].seconds |= samples.seconds
-    print(table_of(before, rows))
+    publish(table_of(before, rows), options)
 
 
 def table_of(before: dict[Key, Samples], rows: dict[Key, Samples]) -> Table:
@@ -261,8 +267,9 @@ def table_of(before: dict[Key, Samples], rows: dict[Key, Samples]) -> Table:
         *("what", "bare", *COLUMNS, "spread", "budget", "verdict"),
     )
     for (operation, stack), samples in rows.items():
+        what = operation + (", deep" if stack else "")
         table.add(
-            operation + (", deep" if stack else ""),
+            what,
             micros(samples.figure("bare")),
             *(
                 micros_added(samples.added(name)) if name in samples else MISSING
@@ -270,7 +277,7 @@ def table_of(before: dict[Key, Samples], rows: dict[Key, Samples]) -> Table:
             ),
             "±" + micros(samples.spread("txprof")),
             micros_added(BUDGET),
-            verdict(samples.added("txprof"), BUDGET),
+            table.judge(samples.judged_added("statement", what, "txprof", BUDGET)),
         )
     pairs = ", ".join(
         f"{micros(alone.figure('bare'))}/{micros(rows[key].figure('bare'))}"

@@ -9,7 +9,11 @@ from pathlib import Path
 import pytest
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
-NAMES = sorted(path.stem for path in BENCHMARKS.glob("*.py") if path.stem != "harness")
+SHARED = {"budgets", "grown", "harness"}
+OF_MINUTES = {"soak"}
+"""It has tests of its own, in test_soak.py."""
+
+NAMES = sorted({path.stem for path in BENCHMARKS.glob("*.py")} - SHARED - OF_MINUTES)
 
 
 def run(name: str) -> list[str]:

@@ -18,6 +18,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 import txprof
+from txprof.sensors import judging
 
 
 @pytest.fixture
@@ -324,3 +325,25 @@ def test_under_raise_a_gathered_call_does_not_go_out(async_url: str) -> None:
     ):
         run(async_url, work)
     assert reached == []
+
+
+def test_what_children_do_again_is_judged_once(
+    async_url: str, prof: txprof.Profile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+    original = judging._made
+
+    def counting(*arguments: Any) -> Any:
+        made.append(arguments)
+        return original(*arguments)
+
+    async def work(connection: AsyncConnection) -> None:
+        await connection.execute(text("SELECT 1"))
+        judging._cases.clear()
+        monkeypatch.setattr(judging, "_made", counting)
+        for _ in range(5):
+            await asyncio.gather(async_call(), async_call())
+
+    run(async_url, work)
+    assert_flagged(prof, "io-in-transaction", count=10)
+    assert len(made) == 1

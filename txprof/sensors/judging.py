@@ -132,7 +132,10 @@ def _case(described: Described, *, late: bool) -> Case:
     """What happens here, and the line that mixes if one does."""
     hold = context.deciding(context.open_here(late=late))
     if hold is not None and not hold.is_here():
-        return _case_of(described, hold, context.call_path(sys._getframe(1), hold))
+        path = context.call_path(sys._getframe(1), hold)
+        if hold.transaction is not None and len(hold.transaction.locking) > _LOCKING:
+            return _case_of(described, hold, path)
+        return _case_by_path(described, _counted(hold), path)
     start = _starts.get(described.kind)
     if start is None:
         if len(_starts) >= _CASES:
@@ -162,6 +165,11 @@ def _case_inside(described: Described, harness: Boundary, *, late: bool) -> Case
     found = harness.counted(context.open_here(late=late), sys._getframe(1))
     hold = None if found is None else found.hold
     path = harness.cut(context.call_path(sys._getframe(1), hold))
+    return _case_by_path(described, found, path)
+
+
+def _case_by_path(described: Described, found: Counted | None, path: callsite.Path) -> Case:
+    """The case of a path that was walked: it is known by what is in it."""
     key: tuple[object, ...] = (*described[:3], path)
     if found is not None:
         state = found.transaction is None
@@ -178,11 +186,13 @@ def _known(key: tuple[object, ...], case: Case) -> Case:
 
 
 def _case_of(described: Described, hold: Hold | None, path: callsite.Path) -> Case:
-    if hold is None:
-        return _made(described, None, path)
+    return _made(described, None if hold is None else _counted(hold), path)
+
+
+def _counted(hold: Hold) -> Counted:
     transaction = hold.transaction
     opened = hold.path if transaction is None else transaction.path
-    return _made(described, Counted(hold, transaction, opened), path)
+    return Counted(hold, transaction, opened)
 
 
 def _made(described: Described, found: Counted | None, path: callsite.Path) -> Case:
