@@ -23,10 +23,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 SUPPORTED = ("3.11", "3.12", "3.13", "3.14")
-LINES = {
-    "2.1": ["sqlalchemy>=2.1,<2.2"],
-    "2.0": ["sqlalchemy>=2.0,<2.1", "arq>=0.26"],  # arq holds redis below 6
-}
+LINES = {"2.1": "sqlalchemy>=2.1,<2.2", "2.0": "sqlalchemy>=2.0,<2.1"}
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENTS = ROOT / ".venvs"
 TESTS_FAILED = 1  # pytest's exit status; 2 and up are errors of another kind
@@ -81,7 +78,7 @@ def environment(minor: str, python: str, line: str) -> Path:
         shutil.rmtree(folder, ignore_errors=True)
         subprocess.run([python, "-m", "venv", str(folder)], check=True)
         pip = [str(bin_python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, "--editable", f"{ROOT}[test]", *LINES[line]], check=True, cwd=ROOT)
+        subprocess.run([*pip, "--editable", f"{ROOT}[test]", LINES[line]], check=True, cwd=ROOT)
         stamp.write_text(wanted)
     return bin_python
 

@@ -56,7 +56,7 @@ def test_a_prediction_is_run_and_measured(tool: ModuleType, tmp_path: Path) -> N
     with tool.engine_of(url, 1) as engine:
         seen = tool.run(engine, configuration, 2, 1.0)
     for outcome in (told, seen):
-        assert 0 < outcome.throughput <= 2 / tool.CYCLE
+        assert 0 < outcome.throughput <= 1.2 * 2 / tool.CYCLE  # a run cuts cycles at its ends
         assert outcome.wait >= 0
     assert tool.row(configuration, told, seen).startswith("| constant | 50% | 2 | 1 | ")
 
