@@ -6,18 +6,14 @@ import contextlib
 import gc
 import io
 import linecache
-import sqlite3
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
-from sqlalchemy import event
-from sqlalchemy.pool import Pool
 
 from txprof.source import is_in_loop
 
@@ -87,25 +83,6 @@ def session(engine):
 """
 
 
-@contextmanager
-def closing_what_it_opens() -> Iterator[None]:
-    """A project seldom disposes of its engines: their SQLite connections would outlive it here."""
-    opened = []
-
-    def note(connection: object, _record: object) -> None:
-        if isinstance(connection, sqlite3.Connection):
-            opened.append(connection)
-
-    event.listen(Pool, "connect", note)
-    try:
-        yield
-    finally:
-        event.remove(Pool, "connect", note)
-        for connection in opened:
-            with contextlib.suppress(sqlite3.Error):  # another thread's
-                connection.close()
-
-
 class Project:
     """Files in a folder of its own; `run` runs pytest on it in a process of its own."""
 
@@ -141,8 +118,7 @@ class Project:
                 warnings.resetwarnings()
                 warnings.simplefilter("ignore", ResourceWarning)
                 try:
-                    with closing_what_it_opens():
-                        status = pytest.main(command)
+                    status = pytest.main(command)
                 finally:
                     self._forget()
         finally:
