@@ -27,7 +27,7 @@ LINES = {"2.1": "sqlalchemy>=2.1,<2.2", "2.0": "sqlalchemy>=2.0,<2.1"}
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENTS = ROOT / ".venvs"
 TESTS_FAILED = 1  # pytest's exit status; 2 and up are errors of another kind
-AGAIN = 8
+AGAIN = 20
 """More failures than this are no accident."""
 
 
