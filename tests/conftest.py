@@ -15,6 +15,7 @@ from helpers import ApiServer
 from products import state
 from shop import filled
 from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 import txprof
@@ -52,6 +53,22 @@ def postgresql_url() -> Iterator[str]:
     yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
     server.cleanup()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+MARIADB = "mysql+pymysql://root@127.0.0.1:3306/test"
+
+
+@pytest.fixture(scope="session")
+def mariadb_url() -> str:
+    """A MariaDB server that runs on this machine."""
+    engine = create_engine(MARIADB)
+    try:
+        engine.connect().close()
+    except OperationalError:
+        pytest.skip("no MariaDB on 127.0.0.1:3306")
+    finally:
+        engine.dispose()
+    return MARIADB
 
 
 _names = itertools.count()

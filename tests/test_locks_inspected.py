@@ -12,12 +12,9 @@ from typing import Any
 import pytest
 from helpers import assert_flagged
 from sqlalchemy import Engine, create_engine, text
-from sqlalchemy.exc import OperationalError
 
 import txprof
 from txprof.sensors import inspecting
-
-MARIADB = "mysql+pymysql://root@127.0.0.1:3306/test"
 
 WAITS = {
     "postgresql": "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' "
@@ -33,11 +30,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[Engine]:
     if request.param == "postgresql":
         engine = create_engine(request.getfixturevalue("postgresql_url"))
     else:
-        engine = create_engine(MARIADB)
-        try:
-            engine.connect().close()
-        except OperationalError:
-            pytest.skip("no MariaDB on 127.0.0.1:3306")
+        engine = create_engine(request.getfixturevalue("mariadb_url"))
     yield engine
     engine.dispose()
 

@@ -9,22 +9,6 @@ from typing import Any
 import pytest
 from pool_jobs import Jobs
 from sqlalchemy import Engine, create_engine, make_url
-from sqlalchemy.exc import OperationalError
-
-MARIADB = "mysql+pymysql://root@127.0.0.1:3306/test"
-
-
-@pytest.fixture(scope="session")
-def mariadb_url() -> str:
-    """A MariaDB server that runs on this machine."""
-    engine = create_engine(MARIADB)
-    try:
-        engine.connect().close()
-    except OperationalError:
-        pytest.skip("no MariaDB on 127.0.0.1:3306")
-    finally:
-        engine.dispose()
-    return MARIADB
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "mariadb"])

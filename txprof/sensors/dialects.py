@@ -23,6 +23,7 @@ from txprof.places import Start, here
 from txprof.rules.queries import N_PLUS_ONE, WRITE_LOOP
 from txprof.safety import drop_own_frame, note_once
 from txprof.sensors import exemplars, sessions
+from txprof.sensors.autocommit import is_autocommit
 from txprof.sensors.checkouts import hold_of, holds, under_way
 from txprof.sensors.exemplars import FAILED
 from txprof.sensors.inspecting import inspect_long
@@ -87,16 +88,6 @@ def _finishes(fairy: Any, outcome: str, since: float) -> None:
             hold.transaction.finishing = (outcome, since)
     except Exception as error:
         note_once("the two-phase sensor", error)
-
-
-def is_autocommit(dialect: Any, dbapi_connection: Any) -> bool:
-    """Whether the driver commits each statement: SQLAlchemy calls do_begin all the same."""
-    try:
-        return bool(dialect.detect_autocommit_setting(dbapi_connection))
-    except (AttributeError, NotImplementedError):  # before 2.0.43, or a dialect that cannot tell
-        if "sqlite" in dialect.name:
-            return getattr(dbapi_connection, "isolation_level", "") is None
-        return getattr(dbapi_connection, "autocommit", False) is True
 
 
 def _begin(original: Any, dialect: Any) -> Any:

@@ -19,6 +19,7 @@ from txprof import callsite, collector, context, waiting
 from txprof.clock import clock
 from txprof.safety import drop_own_frame, note_once
 from txprof.sensors import checkouts, dialects, leaks, placing, pooling
+from txprof.sensors.autocommit import is_autocommit
 
 _A_WAIT = 0.001
 """Seconds from which a checkout of an empty pool counts as a wait; an idle one takes 20 us."""
@@ -227,6 +228,6 @@ def _adopt_what_is_out() -> None:
             checkouts.pool_of(found.engine)
             hold = checkouts.hold_of(fairy, None)
             if hold is not None and found.in_transaction():
-                hold.autocommit = dialects.is_autocommit(dialect, fairy.dbapi_connection)
+                hold.autocommit = is_autocommit(dialect, fairy.dbapi_connection)
                 if not hold.autocommit:
                     hold.begin(())
