@@ -186,7 +186,7 @@ class PoolProfile:
 
     @property
     def mean_busy(self) -> float | None:
-        """Connections out on average, over the time in which `busy` was measured."""
+        """Connections out on average, from the first checkout to the last return that was seen."""
         seconds = sum(self.busy.values())
         return sum(level * s for level, s in self.busy.items()) / seconds if seconds else None
 

@@ -215,7 +215,7 @@ def test_how_many_were_out_for_how_long(
     assert pool.busy == {0: 4, 1: 3, 2: 3}
     assert pool.mean_busy == pytest.approx(0.9)
     assert next(pool_details(pool)) == (
-        " " * 9 + "busy     0.9 on average · all 2 for 30 % of the time"
+        " " * 9 + "busy     0.9 on average while in use · all 2 for 30 % of it"
     )
 
 

@@ -17,11 +17,11 @@ def pool_details(pool: PoolProfile) -> Iterator[str]:
     """Lines of parts joined by " · "; none for a recording that is older than all this."""
     mean = pool.mean_busy
     if mean is not None:
-        parts = [f"{mean:.1f} on average"]
+        parts = [f"{mean:.1f} on average while in use"]
         most = pool.limit if pool.limit is not None else pool.peak_busy
         full, measured = pool.busy.get(most, 0.0), sum(pool.busy.values())
         if full:
-            parts.append(f"all {most} for {_percent(full / measured)} of the time")
+            parts.append(f"all {most} for {_percent(full / measured)} of it")
         yield _line("busy", parts)
     if not pool.held.count:
         return
