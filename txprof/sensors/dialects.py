@@ -99,7 +99,7 @@ def _begin(original: Any, dialect: Any) -> Any:
         except BaseException as error:
             drop_own_frame(error)
             raise
-        _began(reference(), fairy, sys._getframe(1))
+        _began(reference(), fairy, sys._getframe())
 
     return do_begin
 
@@ -113,7 +113,7 @@ def _begin_twophase(original: Any, dialect: Any) -> Any:
         except BaseException as error:
             drop_own_frame(error)
             raise
-        _began(reference(), connection.connection, sys._getframe(1))
+        _began(reference(), connection.connection, sys._getframe())
 
     return do_begin_twophase
 
@@ -130,7 +130,7 @@ def _finish(original: Any, _dialect: Any, outcome: str) -> Any:
             drop_own_frame(error)
             raise
         finally:
-            _finished(fairy, came, since, sys._getframe(1))
+            _finished(fairy, came, since, sys._getframe())
 
     return do_finish
 
@@ -149,7 +149,7 @@ def _finish_twophase(original: Any, _dialect: Any, outcome: str) -> Any:
             drop_own_frame(error)
             raise
         finally:
-            _finished(fairy, came, since, sys._getframe(1))
+            _finished(fairy, came, since, sys._getframe())
 
     return do_finish_twophase
 
@@ -178,7 +178,7 @@ def _savepoint(original: Any, _dialect: Any) -> Any:
             drop_own_frame(error)
             raise
         if visits.current is not None:
-            sessions.began(connection.connection, name, sys._getframe(1))
+            sessions.began(connection.connection, name, sys._getframe())
 
     return do_savepoint
 

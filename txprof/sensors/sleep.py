@@ -20,9 +20,10 @@ _RETRYING = frozenset({"backoff", "retry", "retrying", "stamina", "tenacity"})
 """Packages that sleep between the attempts of what the application calls through them."""
 
 
-def _asked_for(frame: FrameType) -> bool:
+def _asked_for(frame: FrameType | None) -> bool:
     try:
-        if callsite.is_application(frame.f_code.co_filename):
+        # A greenlet or a thread may do nothing else: then nobody called it.
+        if frame is None or callsite.is_application(frame.f_code.co_filename):
             return True
         return str(frame.f_globals.get("__name__", "")).partition(".")[0] in _RETRYING
     except Exception as error:
@@ -45,7 +46,7 @@ def _if_asked_for(watch: Wrapper) -> Wrapper:
     @only_where(collector.watches)
     def sensor(wrapped: Any, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         try:
-            if _asked_for(sys._getframe(1)):
+            if _asked_for(sys._getframe().f_back):
                 return watch(wrapped, module, args, kwargs)
             return wrapped(*args, **kwargs)
         except BaseException as error:

@@ -155,7 +155,7 @@ def _raw_connection(
     if placing.installed():
         pool = _pool_with_a_hold_here(engine)
         if pool is not None:
-            pooling.asked(pool, sys._getframe(1))
+            pooling.asked(pool, sys._getframe())
         try:
             checkout = _Checkout(engine)
         except Exception as error:

@@ -58,7 +58,7 @@ def _visit(frame: FrameType) -> Any:
 def _submit(wrapped: Any, _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     try:
         if args and (visits.current is not None or any(each.get() for each in _inherited)):
-            carried = _Carried(args[0], sys._getframe(1))
+            carried = _Carried(args[0], sys._getframe())
             carried.future = wrapped(carried, *args[1:], **kwargs)
             return carried.future
         return wrapped(*args, **kwargs)
@@ -71,7 +71,7 @@ def _start(wrapped: Any, thread: Any, args: tuple[Any, ...], kwargs: dict[str, A
     try:
         inherits = visits.current is not None or any(each.get() for each in _inherited)
         if inherits and not _has_its_own_run(thread):
-            _carry_run(thread, sys._getframe(1))
+            _carry_run(thread, sys._getframe())
         return wrapped(*args, **kwargs)
     except BaseException as error:
         drop_own_frame(error)
