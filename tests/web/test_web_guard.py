@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import importlib
 import logging
+import operator
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -180,3 +182,17 @@ def test_permit_may_be_async_where_somebody_awaits_it(
         assert log.reports == []
         client.get("/handle/3?txprof=research/*.py")
     assert len(log.reports) == 1
+
+
+def test_an_async_permit_that_does_not_look_it_is_no_yes_under_wsgi(
+    options: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def says_no(request: Request) -> bool:
+        return False
+
+    permit = functools.partial(operator.call, says_no)
+    options = {**options, "secret": None, "permit": permit}
+    middleware = WSGIMiddleware(lambda *_: ["app"], **options)
+    environ = {"PATH_INFO": "/__txprof__", "REQUEST_METHOD": "GET"}
+    assert middleware(environ, lambda *_: None) == ["app"]
+    assert "permit must not be async under WSGI" in caplog.text
