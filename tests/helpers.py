@@ -5,18 +5,16 @@ from __future__ import annotations
 import inspect
 import threading
 from collections import Counter
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from http.server import ThreadingHTTPServer
 
+from loopback import Handler
 from sqlalchemy import Engine, text
 
 import txprof
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Handler):
     """GET/POST/... /ok, /status/404, /redirect (to /ok), /slow (3 s), /stream (chunks)."""
-
-    protocol_version = "HTTP/1.1"
 
     def _answer(self) -> None:
         self.server.requests.append(f"{self.command} {self.path}")  # type: ignore[attr-defined]
@@ -52,15 +50,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
-
-    def handle(self) -> None:
-        try:
-            super().handle()
-        except OSError:
-            pass  # the client gave up
-
-    def log_message(self, *_args: Any) -> None:
-        pass
 
 
 class ApiServer:

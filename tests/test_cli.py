@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from children import child
 from sqlalchemy import create_engine, text
 
 import txprof
@@ -171,18 +172,13 @@ def test_a_wrong_setting_is_one_line_and_status_2(recording: Path, tmp_path: Pat
 
 
 def test_a_reader_that_leaves_early_is_no_error(recording: Path) -> None:
-    process = subprocess.Popen(
-        [*TXPROF, "report", str(recording)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    process.stdout.close()
-    assert process.stderr is not None
-    with process.stderr as stderr:
-        assert stderr.read() == ""
-    assert process.wait(30) == 0
+    command = [*TXPROF, "report", str(recording)]
+    with child(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+    assert process.returncode == 0
 
 
 # --- usage --------------------------------------------------------------------------------------

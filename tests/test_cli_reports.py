@@ -87,7 +87,11 @@ def test_a_pattern_is_all_files_that_match(before: Path, capsys: Capture) -> Non
 
 
 def test_a_file_that_is_named_twice_counts_once(before: Path, capsys: Capture) -> None:
-    assert main(["report", str(before), str(before.parent), "--format", "json"]) == 0
+    folder = before.parent
+    (folder / "link.txprof").symlink_to(before)
+    roundabout = folder / ".." / folder.name / before.name
+    names = [str(before), str(folder), str(roundabout)]
+    assert main(["report", *names, "--format", "json"]) == 0
     assert json.loads(capsys.readouterr().out)["runs"] == 1
 
 

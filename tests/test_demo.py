@@ -8,10 +8,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from children import PATIENCE, child
 from sqlalchemy import create_engine, inspect, text
 from test_cli import assert_one_line_error
 
@@ -39,14 +41,13 @@ class Home:
             "PYTHONIOENCODING": "utf-8",
         }
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+    def start(self, *arguments: str) -> AbstractContextManager[subprocess.Popen[str]]:
+        return child(
             [sys.executable, *arguments],
             cwd=self.folder / "work",
             env=self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
             encoding="utf-8",
         )
 
@@ -268,15 +269,6 @@ def ctrl_c() -> Iterator[None]:
     signal.signal(signal.SIGINT, previous)
 
 
-def ended(process: subprocess.Popen[str]) -> str:
-    """What it said on stderr; one that does not end is a failure, and nothing to wait for."""
-    try:
-        return process.communicate(timeout=60)[1]
-    except subprocess.TimeoutExpired:
-        process.kill()
-        raise
-
-
 @pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("story", [(), ("--async",)], ids=["threads", "async"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -292,7 +284,7 @@ def test_interrupted_it_cleans_up(
             assert process.poll() is None
         assert len(inspect(engine).get_table_names()) == 3
         process.send_signal(number)
-        err = ended(process)
+        err = process.communicate(timeout=PATIENCE)[1]
     expected = {signal.SIGINT: (130, "txprof: interrupted\n"), signal.SIGTERM: (143, "")}
     assert (process.returncode, err) == expected[number]
     if engine.dialect.name == "sqlite":
@@ -380,7 +372,7 @@ def test_without_its_libraries_it_says_what_to_install(home: Home, library: str)
         f"import sys; sys.modules[{library!r}] = None; sys.argv[1:] = ['demo']; import txprof.cli"
     )
     with home.start("-c", f"{code}; sys.exit(txprof.cli.main())") as process:
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=PATIENCE)
     done = subprocess.CompletedProcess([], process.returncode, out, err)
     assert_one_line_error(done, 'pip install "txprof[demo]"', library)
 

@@ -20,8 +20,6 @@ from txprof.results import Profile
 
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 
-VOID = {"meta", "input", "br", "link", "img", "base"}
-
 
 class Parsed(HTMLParser):
     """The elements of a page, with their attributes, and its text."""

@@ -139,7 +139,7 @@ def test_both_stories_run_and_a_table_that_leaks_is_found() -> None:
         capture_output=True,
         check=False,
         text=True,
-        timeout=300,
+        timeout=240,
     )
     assert done.returncode == 1, done.stdout + done.stderr
     lines = done.stdout.splitlines()

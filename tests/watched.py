@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 CONSTANT = 1
 
@@ -23,11 +23,6 @@ def lines(count: int) -> Iterator[int]:
     for number in range(count):
         received = (yield number) or received
     return received
-
-
-async def lines_later(count: int) -> AsyncIterator[int]:
-    for number in range(count):
-        yield number
 
 
 class Client:

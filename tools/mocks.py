@@ -13,17 +13,16 @@ import functools
 import importlib
 import importlib.util
 import json
-import os
 import re
 import subprocess
 import sys
-import traceback
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
+from forked import forked
 from mocked import MOCKS, Mock
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -128,32 +127,9 @@ def seen_under(name: str) -> dict[str, list[list[str]]]:
     for module in (*MOCKS[name].needs, *filter(importlib.util.find_spec, clients)):
         importlib.import_module(module)
     return {
-        client: [_forked(functools.partial(called, MOCKS[name], client, order)) for order in ORDERS]
+        client: [forked(functools.partial(called, MOCKS[name], client, order)) for order in ORDERS]
         for client in clients
     }
-
-
-def _forked(function: Callable[[], list[str]]) -> list[str]:
-    """What a function returns in a process of its own."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if not child:
-        code = 1
-        try:
-            with os.fdopen(writing, "w", encoding="utf-8") as answers:
-                json.dump(function(), answers)
-            code = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(code)
-    os.close(writing)
-    with os.fdopen(reading, encoding="utf-8") as answers:
-        answer = answers.read()
-    if os.waitpid(child, 0)[1]:
-        raise RuntimeError("no answer: see above")
-    found: list[str] = json.loads(answer)
-    return found
 
 
 def called(mocked: Mock, client: str, order: str) -> list[str]:

@@ -9,6 +9,10 @@ something. What they print comes when they end.
 
 A few tests that fail are run once more, alone, and named: real servers on a busy machine give a
 test now and then what it did not expect. One that fails again fails the run.
+
+A test that hangs is ended by pytest-timeout. Where even that cannot end it, or Python does not end
+after the tests, the environment has HOURS: then pytest's threads are printed, with the processes
+that it started, and all of them are ended.
 """
 
 from __future__ import annotations
@@ -17,8 +21,10 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -29,6 +35,8 @@ ENVIRONMENTS = ROOT / ".venvs"
 TESTS_FAILED = 1  # pytest's exit status; 2 and up are errors of another kind
 AGAIN = 20
 """More failures than this are no accident."""
+HOURS = 2.0
+"""What an environment has for its tests: far more than they take."""
 
 
 def interpreters() -> dict[str, str]:
@@ -99,12 +107,52 @@ def tested(name: str, python: Path) -> tuple[bool, str]:
     return status == 0, printed + again + more
 
 
-def run(command: list[str]) -> tuple[int, str]:
-    """The exit status, and what was printed, of a program below the root."""
-    done = subprocess.run(
-        command, cwd=ROOT, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
-    return done.returncode, done.stdout.decode("utf-8", "replace")
+def run(command: list[str], seconds: float = HOURS * 3600) -> tuple[int, str]:
+    """The exit status, and what was printed, of pytest below the root."""
+    with tempfile.TemporaryFile() as printed:  # a pipe would stay open while a grandchild lives
+        pytest = subprocess.Popen(command, cwd=ROOT, stdout=printed, stderr=subprocess.STDOUT)
+        hung = ""
+        try:
+            pytest.wait(seconds)
+        except subprocess.TimeoutExpired:
+            hung = ended(pytest, seconds)
+        printed.seek(0)
+        return pytest.returncode, printed.read().decode("utf-8", "replace") + hung
+
+
+def ended(pytest: subprocess.Popen[bytes], seconds: float) -> str:
+    """End what hangs, with all that it started, and say what that was."""
+    started = descendants(pytest.pid)
+    pytest.send_signal(signal.SIGABRT)  # pytest's faulthandler prints what each thread is at
+    try:
+        pytest.wait(30)
+    except subprocess.TimeoutExpired:
+        pytest.kill()
+        pytest.wait()
+    for process in started:
+        try:
+            os.kill(process, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    lines = [f"{process} {what}" for process, what in started.items()]
+    return "\n".join([f"== ended: not done after {seconds:g} s; processes below it:", *lines, ""])
+
+
+def descendants(ancestor: int) -> dict[int, str]:
+    """The command lines of the processes that it started, and of those that they did, by id."""
+    command = ["ps", "-A", "-ww", "-o", "pid=,ppid=,args="]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    children: dict[int, dict[int, str]] = {}
+    for row in listed.splitlines():
+        process, parent, what = row.split(None, 2)
+        children.setdefault(int(parent), {})[int(process)] = what
+    found: dict[int, str] = {}
+    waiting = [ancestor]
+    while waiting:
+        below = children.get(waiting.pop(), {})
+        found |= below
+        waiting += below
+    return found
 
 
 def main() -> int:

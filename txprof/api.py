@@ -6,9 +6,10 @@ import sys
 from collections.abc import Callable
 from os import PathLike
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from txprof.model import KINDS, OpenConnection
+from txprof.profiling import Decorates, Profiling, check_target
 
 if TYPE_CHECKING:
     from txprof.harness import Harness
@@ -16,121 +17,11 @@ if TYPE_CHECKING:
     from txprof.policy import Predicate
     from txprof.results import Profile
     from txprof.sensors.external import ExternalCall
-    from txprof.settings import Settings
     from txprof.watching import Watch
 
-P = ParamSpec("P")
-R = TypeVar("R")
-R_co = TypeVar("R_co", covariant=True)
-C = TypeVar("C", bound=type)
 F = TypeVar("F", bound=Callable[..., Any])
 
 _SCOPES = ("process", "context")
-
-
-class _Decorates(Protocol):
-    """What `profile(...)` with options alone returns: a decorator, and a block."""
-
-    def __call__(self, target: F, /) -> F: ...
-    def __enter__(self) -> Profile: ...
-    def __exit__(self, *error: object) -> None: ...
-    async def __aenter__(self) -> Profile: ...
-    async def __aexit__(self, *error: object) -> None: ...
-
-
-class Profiling:
-    """A block to profile; made by `profile`. Given no functions, a decorator as well."""
-
-    def __init__(
-        self,
-        functions: tuple[Any, ...],
-        scope: str | None,
-        name: str | None,
-        settings: Settings,
-        harness: Harness | None = None,
-    ) -> None:
-        self._targets = functions
-        self._harness = harness
-        self._scope = scope
-        self._name = name
-        self._settings = settings
-        self._runs: list[Any] = []
-
-    def __call__(self, target: Any) -> Any:
-        """Decorate a function or class."""
-        if self._targets:
-            raise TypeError(
-                "profile() was given functions, so it profiles a `with` block; "
-                "to decorate, write @profile or @profile(option=...)"
-            )
-        if self._scope is not None:
-            raise ValueError(
-                "scope is for `with` blocks; a decorated function always watches its own context"
-            )
-        if self._harness is not None:
-            raise ValueError("harness is for `with` blocks: a decorated function is called by one")
-        from txprof.settings import enabled
-
-        _check_target(target)
-        if not enabled():
-            return target
-        from txprof.decorated import decorate
-
-        return decorate(target, self._name, self._settings)
-
-    def __enter__(self) -> Profile:
-        return self._begin(sys._getframe(1))
-
-    def __exit__(self, *error: object) -> None:
-        run = self._runs.pop()
-        if run is not None:
-            run.leave(failed=bool(error and error[0]))
-
-    async def __aenter__(self) -> Profile:
-        return self._begin(sys._getframe(1))
-
-    async def __aexit__(self, *error: object) -> None:
-        self.__exit__(*error)
-
-    def _begin(self, frame: FrameType) -> Profile:
-        from txprof.results import Profile
-        from txprof.settings import enabled
-
-        name = self._name or self._default_name(frame)
-        if not enabled():
-            from txprof.recorded import Recorded
-
-            self._runs.append(None)
-            return Profile.of(Recorded([name], 0.0, 0.0, runs=0), self._settings)
-        from txprof.lines.targets import functions_of
-        from txprof.runs import BlockRun
-
-        names = [target for target in self._targets if isinstance(target, str)]
-        functions = [
-            function
-            for target in self._targets
-            if not isinstance(target, str)
-            for function in functions_of(target)
-        ]
-        run = BlockRun(
-            name,
-            functions,
-            self._settings,
-            scope=self._scope or "process",
-            names=names,
-            around=None if self._harness is None else self._harness.boundary,
-        )
-        self._runs.append(run)
-        return run.profile
-
-    def _default_name(self, frame: FrameType) -> str:
-        if not self._targets:
-            return f"{frame.f_code.co_name}:{frame.f_lineno}"
-        from txprof.decorated import name_of
-
-        return ", ".join(
-            target if isinstance(target, str) else name_of(target) for target in self._targets
-        )
 
 
 @overload
@@ -144,7 +35,7 @@ def profile(
     name: str = ...,
     harness: Harness | None = ...,
     **settings: Any,
-) -> _Decorates: ...
+) -> Decorates: ...
 def profile(
     *functions: Any,
     scope: str | None = None,
@@ -179,7 +70,7 @@ def profile(
         TransactionHygieneError: from the profiled code, under `on_finding="raise"`.
     """
     for target in functions:
-        _check_target(target)
+        check_target(target)
     if scope is not None and scope not in _SCOPES:
         raise ValueError(f"scope must be 'process' or 'context', not {scope!r}")
     if name is not None and not isinstance(name, str):
@@ -205,17 +96,6 @@ def profile(
     if _opens_with_block(sys._getframe(1)):
         return profiling
     return Profiling((), None, None, found)(functions[0])
-
-
-def _check_target(target: Any) -> None:
-    if isinstance(target, str):
-        from txprof.lines.names import named
-
-        named(target)
-        return
-    from txprof.lines.targets import functions_of
-
-    functions_of(target)
 
 
 _WITH = {"BEFORE_WITH", "BEFORE_ASYNC_WITH", "LOAD_SPECIAL"}

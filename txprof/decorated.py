@@ -33,7 +33,7 @@ class Profiled(wrapt.FunctionWrapper):  # type: ignore[misc, type-arg, unused-ig
         return self._self_run.profile
 
     def __enter__(self) -> Profile:
-        from txprof.api import Profiling
+        from txprof.profiling import Profiling
 
         block = Profiling((self.__wrapped__,), None, None, self._self_run.collector.settings)
         self._self_blocks.append(block)

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeVar
 
 from txprof.exemplars import ExemplarRow
-from txprof.locked import Inspected, Lock, all_locks, most_telling, tables_of
+from txprof.locked import Inspected, Lock, tables_of
 from txprof.model import CallPath, Holder, Site, State
 from txprof.pooled import HoldRow, PoolRow
+from txprof.rows import add_locks, add_times
 
 
 @dataclass(slots=True)
@@ -33,9 +34,7 @@ class StatementRow:
         return (self.path, self.statement, self.state)
 
     def add(self, other: StatementRow) -> None:
-        self.count += other.count
-        self.seconds += other.seconds
-        self.longest = max(self.longest, other.longest)
+        add_times(self, other)
 
 
 class Load(NamedTuple):
@@ -116,12 +115,9 @@ class IdleRow:
         )
 
     def add(self, other: IdleRow) -> None:
-        self.count += other.count
-        self.seconds += other.seconds
-        self.longest = max(self.longest, other.longest)
+        add_times(self, other)
+        add_locks(self, other)
         self.external_seconds += other.external_seconds
-        self.locks = all_locks(self.locks, other.locks)
-        self.inspected = most_telling(self.inspected, other.inspected)
 
 
 @dataclass(slots=True)
@@ -143,13 +139,10 @@ class TransactionRow:
         return (self.opened, self.engine, tables_of(self.locks), self.allowed)
 
     def add(self, other: TransactionRow) -> None:
-        self.count += other.count
-        self.seconds += other.seconds
-        self.longest = max(self.longest, other.longest)
+        add_times(self, other)
+        add_locks(self, other)
         self.statement_seconds += other.statement_seconds
         self.external_seconds += other.external_seconds
-        self.locks = all_locks(self.locks, other.locks)
-        self.inspected = most_telling(self.inspected, other.inspected)
 
 
 @dataclass(slots=True)
@@ -190,14 +183,11 @@ class CallRow:
         )
 
     def add(self, other: CallRow) -> None:
-        self.count += other.count
-        self.seconds += other.seconds
-        self.longest = max(self.longest, other.longest)
+        add_times(self, other)
+        add_locks(self, other)
         # Any of them will do, but the same one in whatever order rows are merged.
         blocks = [block for block in (self.block, other.block) if block]
         self.block = min(blocks) if blocks else None
-        self.locks = all_locks(self.locks, other.locks)
-        self.inspected = most_telling(self.inspected, other.inspected)
 
 
 @dataclass(slots=True)
@@ -297,9 +287,7 @@ class CheckoutRow:
         return (self.rule, self.engine, self.path, self.held, self.blocking, self.allowed)
 
     def add(self, other: CheckoutRow) -> None:
-        self.count += other.count
-        self.seconds += other.seconds
-        self.longest = max(self.longest, other.longest)
+        add_times(self, other)
         self.held_at_once = max(self.held_at_once, other.held_at_once)
         self.collected += other.collected
         self.holders = max(self.holders, other.holders, key=_in_order)

@@ -91,8 +91,8 @@ async def _may(guard: Guard, request: Request) -> bool:
     if isawaitable(permitted):
         try:
             permitted = await permitted
-        except Exception:
-            guard.failed()
+        except Exception as error:
+            guard.failed(error)
             return False
     return bool(permitted)
 

@@ -91,12 +91,12 @@ class Guard:
             return False
         try:
             return self._permit(request)
-        except Exception:
-            self.failed()
+        except Exception as error:
+            self.failed(error)
             return False
 
-    def failed(self) -> None:
-        """`permit` raised: say so, once."""
+    def failed(self, error: Exception) -> None:
+        """`permit` gave no answer: say so, once."""
         if not self._failed:
             self._failed = True
-            logger.warning("txprof: %r, given as permit, failed", self._permit, exc_info=True)
+            logger.warning("txprof: %r, given as permit, failed", self._permit, exc_info=error)

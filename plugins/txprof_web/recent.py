@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import threading
 from collections import deque
 from datetime import UTC, datetime
 from html import escape
@@ -62,8 +61,9 @@ class Recent:
             raise TypeError(f"recent must be a whole number, not {most!r}")
         if most < 0:
             raise ValueError(f"recent must be 0 or more, not {most!r}")
+        # No lock, which a thread might hold while another one forks: to append to a deque, or to
+        # make a list of one, is a single step for other threads.
         self._latest: deque[Profiled] = deque(maxlen=most)
-        self._lock = threading.Lock()
 
     def add(
         self,
@@ -81,13 +81,11 @@ class Recent:
         profiled = Profiled(
             datetime.now(UTC), method, path[:500], status, seconds, asked, findings, report
         )
-        with self._lock:
-            self._latest.append(profiled)
+        self._latest.append(profiled)
 
     def page(self) -> bytes:
         """All of it as HTML. Whatever came from the program or the request is escaped."""
-        with self._lock:
-            latest = list(self._latest)
+        latest = list(self._latest)
         shown = "".join(map(_shown, reversed(latest))) or (
             "<p>No request was profiled yet. Ask for one: <code>?txprof=app/*.py</code></p>"
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import Context, copy_context
-from inspect import iscoroutinefunction
+from inspect import isawaitable, iscoroutine, iscoroutinefunction
 from typing import Any
 
 import txprof
@@ -14,13 +14,15 @@ from txprof_web.recent import HEADERS
 
 Environ = dict[str, Any]
 
+_ASYNC = "permit must not be async under WSGI: who may ask is asked there"
+
 
 class WSGIMiddleware(Middleware):
     __doc__ = Middleware.__doc__
 
     def __init__(self, app: Any, **options: Any) -> None:
         if iscoroutinefunction(options.get("permit")):
-            raise TypeError("permit must not be async under WSGI: who may ask is asked there")
+            raise TypeError(_ASYNC)
         super().__init__(app, **options)
 
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
@@ -140,7 +142,13 @@ class _Body:
 def _may(guard: Guard, request: Request) -> bool:
     if guard.knows(request):
         return True
-    return bool(guard.permits(request))
+    permitted = guard.permits(request)
+    if isawaitable(permitted):  # of a permit that did not look async: no answer, and no yes
+        if iscoroutine(permitted):
+            permitted.close()
+        guard.failed(TypeError(_ASYNC))
+        return False
+    return bool(permitted)
 
 
 def _request(environ: Environ) -> Request:

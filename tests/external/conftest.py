@@ -16,10 +16,11 @@ from aws_clients import LARGE, OLD, aws_client
 from grpc_server import grpc_server
 from helpers import ApiServer
 from http_clients import CLIENTS, Send
-from llm_server import LlmServer, llm_server
+from llm_server import llm_server
+from loopback import Server
 from queue_clients import QUEUE, kafka_server
 from servers import KEY, FakeServer, RealServer, mail_server, memcached_server
-from storage_server import StorageServer, storage_server
+from storage_server import storage_server
 from websocket_server import websocket_server
 
 
@@ -80,14 +81,14 @@ def grpc_address() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def llm() -> Iterator[LlmServer]:
+def llm() -> Iterator[Server]:
     """A server that answers as language models' do."""
     with llm_server() as server:
         yield server
 
 
 @pytest.fixture(scope="session")
-def storage() -> Iterator[StorageServer]:
+def storage() -> Iterator[Server]:
     """A server that answers as object storages do."""
     with storage_server() as server:
         yield server

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import AbstractContextManager
 from typing import Any
+
+from loopback import Handler, Server
 
 CHAT, MESSAGES = "/v1/chat/completions", "/v1/messages"
 
@@ -58,9 +58,7 @@ def _anthropic_stream() -> Iterator[str]:
         yield f"event: {event['type']}\ndata: {json.dumps(event)}\n\n"
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
+class _Handler(Handler):
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.asked.append(self.path)  # type: ignore[attr-defined]
@@ -95,34 +93,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body.encode())
 
-    def handle(self) -> None:
-        try:
-            super().handle()
-        except OSError:
-            pass  # the client gave up
 
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
-class LlmServer:
-    """Its address, and the paths that it was asked for."""
-
-    def __init__(self, server: Any) -> None:
-        self.url = f"http://127.0.0.1:{server.server_address[1]}"
-        self.asked: list[str] = server.asked
-
-
-@contextmanager
-def llm_server() -> Iterator[LlmServer]:
-    """A server in a thread."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as server:
-        server.daemon_threads = True
-        server.asked = []  # type: ignore[attr-defined]
-        server.stopped = threading.Event()  # type: ignore[attr-defined]
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield LlmServer(server)
-        server.stopped.set()  # type: ignore[attr-defined]
-        server.shutdown()
-        thread.join()
+def llm_server() -> AbstractContextManager[Server]:
+    """The server, in a thread."""
+    return Server(_Handler).running()

@@ -9,12 +9,12 @@ import asyncio
 import contextlib
 import functools
 import json
-import os
+import runpy
 import sys
-import traceback
 import urllib.request
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Protocol
 
 import aiohttp
@@ -28,6 +28,9 @@ from botocore.stub import Stubber
 from sqlalchemy import text
 
 import txprof
+
+TOOLS = Path(__file__).parents[2] / "tools"
+forked = runpy.run_path(str(TOOLS / "forked.py"))["forked"]
 
 # --- what the program does ----------------------------------------------------------------------
 
@@ -292,28 +295,6 @@ def run(make: Callable[[], Peer], url: str, steps: list[str]) -> list[dict[str, 
                 txprof.uninstall()
         seen.append({"step": step, **watched(peer, url)})
     return seen
-
-
-def forked(function: Callable[[], Any]) -> Any:
-    """What a function returns in a process of its own."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if not child:
-        code = 1
-        try:
-            with os.fdopen(writing, "w", encoding="utf-8") as answers:
-                json.dump(function(), answers)
-            code = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(code)
-    os.close(writing)
-    with os.fdopen(reading, encoding="utf-8") as answers:
-        answer = answers.read()
-    if os.waitpid(child, 0)[1]:
-        raise RuntimeError("no answer: see above")
-    return json.loads(answer)
 
 
 def main(tool: str, url: str) -> None:

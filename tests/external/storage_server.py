@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from contextlib import AbstractContextManager
 from urllib.parse import urlsplit
+
+from loopback import Handler, Server
 
 OBJECT = b"first half, " + b"second half."
 
@@ -26,9 +24,7 @@ _LISTED = (
 )
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
+class _Handler(Handler):
     def _answer(self) -> None:
         length = self.headers.get("Content-Length")
         self.body = self.rfile.read(int(length)) if length else self._chunks()
@@ -125,34 +121,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body.encode())
 
-    def handle(self) -> None:
-        try:
-            super().handle()
-        except OSError:
-            pass  # the client gave up
 
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
-class StorageServer:
-    """Its address, and what it was asked for."""
-
-    def __init__(self, server: Any) -> None:
-        self.url = f"http://127.0.0.1:{server.server_address[1]}"
-        self.asked: list[str] = server.asked
-
-
-@contextmanager
-def storage_server() -> Iterator[StorageServer]:
-    """A server in a thread."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as server:
-        server.daemon_threads = True
-        server.asked, server.counted = [], Counter()  # type: ignore[attr-defined]
-        server.stopped = threading.Event()  # type: ignore[attr-defined]
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield StorageServer(server)
-        server.stopped.set()  # type: ignore[attr-defined]
-        server.shutdown()
-        thread.join()
+def storage_server() -> AbstractContextManager[Server]:
+    """The server, in a thread."""
+    return Server(_Handler, counted=Counter()).running()

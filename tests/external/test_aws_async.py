@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aws_clients import LARGE, OLD, large_file
+from aws_clients import LARGE, OLD, TRANSFERS
 from boto3.s3.transfer import TransferConfig
 from helpers import assert_clean, assert_flagged, calls_seen, line_of
 from http_clients import outcome, transaction, unused_port
@@ -173,38 +173,6 @@ def test_an_operation_that_raises_is_not_sent(engine: Engine, moto: str, s3: Any
 
 
 # --- transfers ----------------------------------------------------------------------------------
-
-Transfer = Callable[[Any, Path, TransferConfig], Awaitable[Any]]
-
-TRANSFERS: dict[str, tuple[str, Transfer]] = {
-    "upload_file": (
-        "PutObject",
-        lambda s3, folder, config: s3.upload_file(
-            large_file(folder), "images", "new", Config=config
-        ),
-    ),
-    "upload_fileobj": (
-        "PutObject",
-        lambda s3, _, config: s3.upload_fileobj(io.BytesIO(LARGE), "images", "new", Config=config),
-    ),
-    "upload_fileobj by name": (
-        "PutObject",
-        lambda s3, _, config: s3.upload_fileobj(
-            Fileobj=io.BytesIO(LARGE), Bucket="images", Key="new", Config=config
-        ),
-    ),
-    "download_file": (
-        "GetObject",
-        lambda s3, folder, config: s3.download_file(
-            "images", "old", str(folder / "target"), Config=config
-        ),
-    ),
-    "download_fileobj": (
-        "GetObject",
-        lambda s3, _, config: s3.download_fileobj("images", "old", io.BytesIO(), Config=config),
-    ),
-    "copy": ("CopyObject", lambda s3, _, config: s3.copy(OLD, "images", "new", Config=config)),
-}
 
 
 @pytest.mark.parametrize("megabytes", [5, 100])

@@ -10,7 +10,7 @@ from typing import Any
 
 import boto3
 import pytest
-from aws_clients import LARGE, OLD, large_file
+from aws_clients import LARGE, OLD, TRANSFERS, Transfer, large_file
 from boto3.s3.transfer import TransferConfig
 from helpers import ApiServer, assert_clean, assert_flagged, calls_seen, findings_of, line_of
 from http_clients import transaction
@@ -20,42 +20,6 @@ from sqlalchemy import Engine
 import txprof
 
 MEGABYTE = 1024 * 1024
-
-Transfer = Callable[[Any, Path, TransferConfig], Any]
-
-
-TRANSFERS: dict[str, tuple[str, Transfer]] = {
-    "upload_file": (
-        "PutObject",
-        lambda s3, folder, config: s3.upload_file(
-            large_file(folder), "images", "new", Config=config
-        ),
-    ),
-    "upload_fileobj": (
-        "PutObject",
-        lambda s3, _, config: s3.upload_fileobj(io.BytesIO(LARGE), "images", "new", Config=config),
-    ),
-    "upload_fileobj by name": (
-        "PutObject",
-        lambda s3, _, config: s3.upload_fileobj(
-            Fileobj=io.BytesIO(LARGE), Bucket="images", Key="new", Config=config
-        ),
-    ),
-    "download_file": (
-        "GetObject",
-        lambda s3, folder, config: s3.download_file(
-            "images", "old", str(folder / "target"), Config=config
-        ),
-    ),
-    "download_fileobj": (
-        "GetObject",
-        lambda s3, _, config: s3.download_fileobj("images", "old", io.BytesIO(), Config=config),
-    ),
-    "copy": (
-        "CopyObject",
-        lambda s3, _, config: s3.copy(OLD, "images", "new", Config=config),
-    ),
-}
 
 
 @pytest.fixture(params=TRANSFERS)

@@ -14,6 +14,8 @@ import peers
 import pytest
 from helpers import ApiServer
 
+pytestmark = pytest.mark.timeout(660)  # each tool's process has 600 s
+
 TOOLS = {"opentelemetry": "opentelemetry.instrumentation.requests", "sentry_sdk": "sentry_sdk"}
 TOOLS["ddtrace"] = "ddtrace"
 

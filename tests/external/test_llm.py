@@ -19,7 +19,8 @@ import respx
 from helpers import assert_clean, assert_flagged, calls_seen, line_of
 from http_clients import everything_said, transaction
 from llm_clients import SDKS, Sdk, ask, ask_async
-from llm_server import CHAT, LlmServer, completion
+from llm_server import CHAT, completion
+from loopback import Server
 from sqlalchemy import Engine
 
 import txprof
@@ -32,7 +33,7 @@ def sdk(request: pytest.FixtureRequest) -> Sdk:
     return SDKS[request.param]
 
 
-def test_a_question_is_shown_by_its_endpoint(engine: Engine, llm: LlmServer, sdk: Sdk) -> None:
+def test_a_question_is_shown_by_its_endpoint(engine: Engine, llm: Server, sdk: Sdk) -> None:
     with txprof.profile() as prof, transaction(engine):
         ask(sdk, llm.url, "any")  # call
     finding = assert_flagged(prof, "io-in-transaction", line=line_of("call"), count=1)
@@ -43,7 +44,7 @@ def test_a_question_is_shown_by_its_endpoint(engine: Engine, llm: LlmServer, sdk
 
 @pytest.mark.parametrize("how", [ask, ask_async])
 def test_a_question_asked_again_and_again_is_one_call(
-    engine: Engine, llm: LlmServer, sdk: Sdk, how: Callable[..., str]
+    engine: Engine, llm: Server, sdk: Sdk, how: Callable[..., str]
 ) -> None:
     before = len(llm.asked)
     with txprof.profile() as prof, transaction(engine):
@@ -54,7 +55,7 @@ def test_a_question_asked_again_and_again_is_one_call(
     assert calls_seen(prof) == [("http", f"POST {llm.url}{sdk.path}", 1)]
 
 
-def test_a_question_that_raises_is_not_asked(engine: Engine, llm: LlmServer, sdk: Sdk) -> None:
+def test_a_question_that_raises_is_not_asked(engine: Engine, llm: Server, sdk: Sdk) -> None:
     before = len(llm.asked)
     with txprof.profile(on_finding="raise"), transaction(engine):
         for how in (ask, ask_async):
@@ -67,7 +68,7 @@ def test_a_question_that_raises_is_not_asked(engine: Engine, llm: LlmServer, sdk
 
 
 def test_neither_key_nor_prompt_nor_answer_is_shown(
-    engine: Engine, llm: LlmServer, sdk: Sdk, tmp_path: Path
+    engine: Engine, llm: Server, sdk: Sdk, tmp_path: Path
 ) -> None:
     with txprof.profile() as prof, transaction(engine):
         assert ask(sdk, llm.url, "any") == "red"
@@ -80,7 +81,7 @@ def test_neither_key_nor_prompt_nor_answer_is_shown(
 
 
 def test_an_answer_streamed_in_a_later_transaction_is_a_finding_at_the_reading_line(
-    engine: Engine, llm: LlmServer, sdk: Sdk
+    engine: Engine, llm: Server, sdk: Sdk
 ) -> None:
     with txprof.profile() as prof, sdk.client(llm.url) as client:
         with sdk.ask(client, "any", stream=True) as stream, transaction(engine):
@@ -90,7 +91,7 @@ def test_an_answer_streamed_in_a_later_transaction_is_a_finding_at_the_reading_l
 
 
 def test_an_answer_streamed_in_asyncio_is_a_finding_at_the_reading_line(
-    engine: Engine, llm: LlmServer, sdk: Sdk
+    engine: Engine, llm: Server, sdk: Sdk
 ) -> None:
     async def work() -> None:
         async with sdk.async_client(llm.url) as client:
@@ -106,7 +107,7 @@ def test_an_answer_streamed_in_asyncio_is_a_finding_at_the_reading_line(
 
 
 def test_the_time_of_a_streamed_answer_is_until_its_end(
-    engine: Engine, llm: LlmServer, sdk: Sdk, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, llm: Server, sdk: Sdk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with txprof.profile() as prof, transaction(engine), sdk.client(llm.url) as client:
         stream = sdk.ask(client, "any", stream=True)  # call
@@ -120,7 +121,7 @@ def test_the_time_of_a_streamed_answer_is_until_its_end(
 
 
 def test_a_response_whose_body_is_read_last_counts_where_it_is_read(
-    engine: Engine, llm: LlmServer, sdk: Sdk
+    engine: Engine, llm: Server, sdk: Sdk
 ) -> None:
     with txprof.profile() as prof, sdk.client(llm.url) as client:
         with sdk.streamed(client, "any") as response, transaction(engine):

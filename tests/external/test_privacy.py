@@ -7,7 +7,6 @@ import os
 import smtplib
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from email.message import EmailMessage
 from pathlib import Path
@@ -37,7 +36,6 @@ ENVIRONMENT = {**os.environ, "TOKEN": f"{MARK}-environment"}
 LINE = f"true {MARK}-in-a-shell"
 KEY, VALUE = f"{MARK}-key", f"{MARK}-value"
 BOUND = {"name": f"{MARK}-bound", "id": 1}
-THREAD = threading.main_thread().name
 
 
 def secret_url(api: ApiServer) -> str:

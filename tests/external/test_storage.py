@@ -14,9 +14,10 @@ from azure.core.pipeline.policies import RetryPolicy
 from azure.core.rest import HttpRequest
 from helpers import ApiServer, assert_clean, assert_flagged, calls_seen, line_of
 from http_clients import everything_said, transaction
+from loopback import Server
 from sqlalchemy import Engine
 from storage_clients import azure_async_client, azure_client, google_client
-from storage_server import OBJECT, StorageServer
+from storage_server import OBJECT
 
 import txprof
 from txprof.sensors import storage as sensor
@@ -47,7 +48,7 @@ def upload(request: pytest.FixtureRequest) -> tuple[str, Store]:
 
 
 def test_an_upload_is_storage_of_a_bucket(
-    engine: Engine, storage: StorageServer, upload: tuple[str, Store]
+    engine: Engine, storage: Server, upload: tuple[str, Store]
 ) -> None:
     target, store = upload
     with txprof.profile() as prof, transaction(engine):
@@ -58,7 +59,7 @@ def test_an_upload_is_storage_of_a_bucket(
 
 
 def test_an_upload_that_raises_sends_nothing(
-    engine: Engine, storage: StorageServer, upload: tuple[str, Store]
+    engine: Engine, storage: Server, upload: tuple[str, Store]
 ) -> None:
     before = len(storage.asked)
     with (
@@ -72,7 +73,7 @@ def test_an_upload_that_raises_sends_nothing(
 
 
 def test_an_allowed_host_is_that_of_the_endpoint(
-    engine: Engine, storage: StorageServer, upload: tuple[str, Store]
+    engine: Engine, storage: Server, upload: tuple[str, Store]
 ) -> None:
     host = storage.url.removeprefix("http://")
     with txprof.profile(allow_hosts=[host]) as prof, transaction(engine):
@@ -82,7 +83,7 @@ def test_an_allowed_host_is_that_of_the_endpoint(
 
 
 def test_neither_name_nor_body_nor_key_is_shown(
-    engine: Engine, storage: StorageServer, upload: tuple[str, Store], tmp_path: Path
+    engine: Engine, storage: Server, upload: tuple[str, Store], tmp_path: Path
 ) -> None:
     with txprof.profile() as prof, transaction(engine):
         upload[1](storage.url)
@@ -96,7 +97,7 @@ def test_neither_name_nor_body_nor_key_is_shown(
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_an_upload_in_parts_is_one_call_in_however_many_threads(
-    engine: Engine, storage: StorageServer, threads: int
+    engine: Engine, storage: Server, threads: int
 ) -> None:
     before = len(storage.asked)
     with azure_client(storage.url) as client, txprof.profile() as prof, transaction(engine):
@@ -108,7 +109,7 @@ def test_an_upload_in_parts_is_one_call_in_however_many_threads(
 
 
 def test_what_is_written_to_an_open_object_goes_out_in_calls_of_its_own(
-    storage: StorageServer,
+    storage: Server,
 ) -> None:
     with google_client(storage.url) as client, txprof.profile() as prof:
         blob = client.bucket("images").blob("new", chunk_size=256 * 1024)
@@ -140,7 +141,7 @@ def into(download: Any) -> bytes:
 @pytest.mark.parametrize("read", READS)
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_download_read_in_a_later_transaction_is_a_finding_at_the_reading_line(
-    engine: Engine, storage: StorageServer, read: str, threads: int
+    engine: Engine, storage: Server, read: str, threads: int
 ) -> None:
     with azure_client(storage.url) as client, txprof.profile() as prof:
         blob = client.get_blob_client("images", "old")
@@ -152,7 +153,7 @@ def test_a_download_read_in_a_later_transaction_is_a_finding_at_the_reading_line
 
 
 def test_a_download_that_is_there_already_is_no_call_in_a_later_transaction(
-    engine: Engine, storage: StorageServer
+    engine: Engine, storage: Server
 ) -> None:
     with azure_client(storage.url, max_single_get_size=100) as client, txprof.profile() as prof:
         download = client.get_blob_client("images", "old").download_blob()
@@ -164,7 +165,7 @@ def test_a_download_that_is_there_already_is_no_call_in_a_later_transaction(
 
 @pytest.mark.parametrize("way", ["readall", "chunks"])
 def test_a_download_awaited_in_a_later_transaction_is_a_finding_at_the_reading_line(
-    engine: Engine, storage: StorageServer, way: str
+    engine: Engine, storage: Server, way: str
 ) -> None:
     async def work() -> None:
         async with azure_async_client(storage.url) as client:

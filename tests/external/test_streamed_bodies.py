@@ -10,8 +10,6 @@ import pickle
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import Any
 
 import httpx
@@ -20,6 +18,7 @@ import pytest
 from helpers import assert_clean, assert_flagged, calls_seen, line_of
 from http_bodies import BODY, OPENERS, Opened, requests_iter, requests_raw
 from http_clients import Send, outcome, transaction
+from loopback import Handler, Server
 from sqlalchemy import Engine
 
 import txprof
@@ -29,12 +28,10 @@ DELAY, STALLED = 0.05, 3.0
 STALLING = threading.Event()  # never set: a sleep would be a call of this process
 
 
-class _SlowBody(BaseHTTPRequestHandler):
+class _SlowBody(Handler):
     """Headers and a first part at once; the rest after DELAY, or STALLED at /stalled. Chunked at
     /chunked.
     """
-
-    protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
         chunked = self.path == "/chunked"
@@ -51,26 +48,12 @@ class _SlowBody(BaseHTTPRequestHandler):
         if chunked:
             self.wfile.write(b"0\r\n\r\n")
 
-    def handle(self) -> None:
-        try:
-            super().handle()
-        except OSError:
-            pass  # the client gave up
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
     """The address of a server whose bodies are slow."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), _SlowBody) as slow:
-        slow.daemon_threads = True
-        thread = Thread(target=slow.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{slow.server_address[1]}"
-        slow.shutdown()
-        thread.join()
+    with Server(_SlowBody).running() as slow:
+        yield slow.url
 
 
 @pytest.fixture(params=["plain", "chunked"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -30,7 +31,7 @@ def found(names: Sequence[str]) -> list[Path]:
         CommandError: for a folder or a pattern with no recording. A file that is not there is
             told when it is read.
     """
-    files: dict[Path, None] = {}
+    files: dict[str, Path] = {}
     for name in names:
         path = Path(name)
         if path.is_dir():
@@ -45,8 +46,9 @@ def found(names: Sequence[str]) -> list[Path]:
                 raise CommandError(f"{name}: no file matches this pattern")
         else:
             below = [path]
-        files.update(dict.fromkeys(below))
-    return list(files)
+        for one in below:  # one that is named in two ways would count twice
+            files.setdefault(os.path.realpath(one), one)
+    return list(files.values())
 
 
 def _is_recording(path: Path) -> bool:
