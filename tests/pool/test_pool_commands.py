@@ -313,6 +313,18 @@ def test_pools_of_several_sizes(recording: Path, run: Run) -> None:
     assert "10 workers need a pool of 8" in told  # constant times fall into step
 
 
+def test_a_batch_begins_with_everybody_and_ends_with_few(recording: Path, run: Run) -> None:
+    told = run("pool", "simulate", recording, "--workers", 8, "--connections", 4, "--batch", 12)
+    assert "20,004 checkouts simulated in batches of 12 jobs, seed 0" in " ".join(told.split())
+    # Constant times: 12 are three turns of four, 13 are four turns.
+    (row,) = rows(told)
+    assert int(row[2].replace(",", "")) == pytest.approx(12 / 3 * 86_400, rel=0.01)
+    (row,) = rows(
+        run("pool", "simulate", recording, "--workers", 8, "--connections", 4, "--batch", 13)
+    )
+    assert int(row[2].replace(",", "")) == pytest.approx(13 / 4 * 86_400, rel=0.01)
+
+
 def test_a_recording_of_any_database_will_do(
     url: str, made: Make, fake: FakeClock, tmp_path: Path, run: Run
 ) -> None:

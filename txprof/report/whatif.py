@@ -52,9 +52,10 @@ def _inputs(found: WhatIf, width: int) -> Iterator[str]:
     )
     timeout = "nobody gives up" if found.timeout is None else f"timeout {_seconds(found.timeout)}"
     per_job = work.checkouts_per_job
-    yield (
-        f"{timeout}; {found.jobs:,} checkouts simulated, seed {found.seed}"
-        + (f"; a job is {per_job:.3g} of them" if per_job is not None else "")
+    batch = "" if found.batch is None else f" in batches of {found.batch:,} job{_s(found.batch)}"
+    told = f"{timeout}; {found.jobs:,} checkouts simulated{batch}, seed {found.seed}"
+    yield from _folded(
+        told + (f"; a job is {per_job:.3g} of them" if per_job is not None else ""), width
     )
 
 
