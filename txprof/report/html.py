@@ -11,7 +11,6 @@ import base64
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,7 +20,8 @@ from markupsafe import Markup
 from txprof.model import Finding, PoolProfile, Site
 from txprof.report.listing import Line, Listing, Listings, notes
 from txprof.report.places import uri_path
-from txprof.report.timeline import Bar, Group, groups
+from txprof.report.timeline import groups
+from txprof.report.use import HEIGHT, WIDTH, stretches
 from txprof.report.words import (
     NOT_JUDGED,
     cell,
@@ -116,7 +116,8 @@ def render(profile: Profile) -> str:
             listings=[_listing(number, listing, ids) for number, listing in enumerate(listings)],
             open=_OPEN,
             pools=[_pool(pool) for pool in profile.pools],
-            uses=[_use(group) for group in timeline],
+            uses=[use for use in map(_use, profile.pools) if use["stretches"]],
+            use=(WIDTH, HEIGHT),
         )
     )
 
@@ -292,32 +293,5 @@ def _pool(pool: PoolProfile) -> dict[str, Any]:
     }
 
 
-_STEP = 10
-"""Pixels a connection, in the drawing of a pool's use."""
-
-
-def _use(group: Group) -> dict[str, Any]:
-    """How many connections were out at each moment of a group, as steps."""
-    edges = sorted({edge for hold in group.busy for edge in hold})
-    steps = []
-    most = 0
-    for start, end in pairwise(edges):
-        busy = sum(held <= start and back >= end for held, back in group.busy)
-        most = max(most, busy)
-        steps.append((start, end, busy))
-    scale = 100 / (group.seconds or 1.0)
-    return {
-        "title": f"{group.title}: up to {counted(most, 'connection')} at once",
-        "height": max(1, most) * _STEP,
-        "bars": [
-            Bar(
-                "k-hold",
-                round(start * scale, 3),
-                round((end - start) * scale, 3),
-                (most - busy) * _STEP,
-                busy * _STEP,
-                "",
-            )
-            for start, end, busy in steps
-        ],
-    }
+def _use(pool: PoolProfile) -> dict[str, Any]:
+    return {"engine": pool.engine, "limit": pool.limit, "stretches": stretches(pool)}
