@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from helpers import FakeClock
+from pool_jobs import Run
 from sqlalchemy import Engine, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import QueuePool
@@ -17,24 +18,6 @@ from txprof import cli
 from txprof.clock import clock
 
 Make = Callable[..., Engine]
-Run = Callable[..., str]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """The output of a command that goes well, or with `fails` the complaint of one that fails."""
-
-    def run(*arguments: object, fails: bool = False) -> str:
-        status = cli.main([str(argument) for argument in arguments])
-        output = capsys.readouterr()
-        if fails:
-            assert (status, output.out) == (2, "")
-            assert output.err.count("\n") == 1
-            return output.err
-        assert (status, output.err) == (0, "")
-        return output.out
-
-    return run
 
 
 @pytest.fixture

@@ -228,6 +228,7 @@ def _add_simulate(commands: Any) -> None:
         help="the jobs come in batches of N, which all workers start on at once "
         "(default: they never end)",
     )
+    parser.add_argument("--svg", metavar="FILE", help="also draw it, light or dark, into this file")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="default: %(default)s")
     parser.set_defaults(run=_simulate)
 
@@ -257,6 +258,11 @@ def _simulate(arguments: argparse.Namespace) -> None:
         )
     except (NotEnough, ValueError) as error:
         raise CommandError(str(error)) from error
+    if arguments.svg is not None:
+        from txprof.commands.report import save
+        from txprof.report.sizes import svg
+
+        save(arguments.svg, svg(found))
     sys.stdout.write(render(found, unicode=_unicode()))
 
 

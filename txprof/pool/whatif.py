@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from txprof.model import Finding
 from txprof.pool.simulation import Simulated, Workload, connections_needed, simulate
@@ -107,6 +107,13 @@ def compare(
     done = asked * max(1, times)
     now = series(workload(work))
     return WhatIf(work, patience, done, batch, seed, now, without, chosen, tuple(could))
+
+
+def hoisting_all(profile: Profile, *, engine: str | None = None, **options: Any) -> WhatIf:
+    """`compare`, with the calls of all findings moved that can be."""
+    could = movable(profile.findings, worked(profile.recorded, engine))
+    hoisted = [finding.fingerprint for finding in could]
+    return compare(profile, engine=engine, hoisted=hoisted, **options)
 
 
 def _sizes(workers: int, limit: int | None) -> list[int]:

@@ -18,8 +18,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from txprof.model import Finding, PoolProfile, Site
+from txprof.pool.whatif import hoisting_all
+from txprof.pool.workload import NotEnough
+from txprof.report import whatif
 from txprof.report.listing import Line, Listing, Listings, notes
 from txprof.report.places import uri_path
+from txprof.report.sizes import LABEL, drawings, legend
 from txprof.report.timeline import groups
 from txprof.report.use import HEIGHT, WIDTH, stretches
 from txprof.report.words import (
@@ -80,8 +84,8 @@ class _Row(NamedTuple):
     notes: list[_Note]
 
 
-def render(profile: Profile) -> str:
-    """The page."""
+def render(profile: Profile, *, simulate: bool = False) -> str:
+    """The page; with what pools of other sizes would do, if `simulate` is set."""
     from txprof import __version__
 
     findings = profile.findings
@@ -95,7 +99,7 @@ def render(profile: Profile) -> str:
     )
     rules = Counter(finding.rule for finding in findings)
     return (
-        _environment()
+        environment()
         .get_template("report.html")
         .render(
             policy=_policy(style, script),
@@ -118,11 +122,14 @@ def render(profile: Profile) -> str:
             pools=[_pool(pool) for pool in profile.pools],
             uses=[use for use in map(_use, profile.pools) if use["stretches"]],
             use=(WIDTH, HEIGHT),
+            simulated=list(_simulated(profile)) if simulate else [],
+            label=LABEL,
         )
     )
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
+    """That of the templates in `page/`."""
     return Environment(
         loader=FileSystemLoader(_FOLDER),
         autoescape=True,
@@ -295,3 +302,21 @@ def _pool(pool: PoolProfile) -> dict[str, Any]:
 
 def _use(pool: PoolProfile) -> dict[str, Any]:
     return {"engine": pool.engine, "limit": pool.limit, "stretches": stretches(pool)}
+
+
+_JOBS = 4_000
+"""Checkouts of each simulated run: some 20 of them take a fraction of a second."""
+
+
+def _simulated(profile: Profile) -> Iterator[dict[str, Any]]:
+    """Pools of other sizes, where the recording tells enough of the workers; or why it does not."""
+    for pool in profile.pools:
+        told: dict[str, Any] = {"engine": pool.engine, "why": None, "drawings": []}
+        try:
+            found = hoisting_all(profile, engine=pool.engine, jobs=_JOBS)
+        except NotEnough as error:
+            told["why"] = str(error)
+        else:
+            told |= {"drawings": drawings(found), "legend": legend(found)}
+            told["text"] = whatif.render(found)
+        yield told
