@@ -174,9 +174,17 @@ def _finding(
         "function": site.function,
         "line": anchors.get(site),
         "message": finding.message,
-        "hint": finding.hint,
+        "hint": _parts(finding.hint),
         "facts": [*_facts(finding), ("fingerprint", [finding.fingerprint])],
     }
+
+
+def _parts(text: str) -> list[tuple[bool, str]]:
+    """What is code in a sentence, in backquotes, and what is not."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:  # one of them is not closed
+        return [(False, text)]
+    return [(bool(number % 2), part) for number, part in enumerate(parts) if part]
 
 
 def _facts(finding: Finding) -> Iterator[tuple[str, list[str]]]:
