@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from txprof import __version__
+from txprof.course import Cell, Course
 from txprof.exemplars import ExemplarRow
 from txprof.locked import Inspected, Lock, Waiter
 from txprof.model import CallPath, Site
@@ -186,7 +187,7 @@ def recorded() -> Recorded:
                 longest=0.004,
             ),
         ],
-        pools=[PoolRow(ENGINE, 5, 5, 6.7, 6.4, 5, 4, 5.6, 4.98, 1)],
+        pools=[PoolRow(ENGINE, 5, 5, 6.7, 6.4, 5, 4, 5.6, 4.98, 1, 5, course=course())],
         checkouts=[
             CheckoutRow(
                 "pool-timeout",
@@ -209,6 +210,15 @@ def recorded() -> Recorded:
         exemplars=[exemplar(1, 0.0, 2.41), exemplar(2, 0.5, 2.2), exemplar(1, 2.6, 1.7)],
         exemplars_kept=20,
     )
+
+
+def course() -> Course:
+    """Five busy connections, and two that wait, between quiet seconds."""
+    found = Course(-1)
+    for number, (busy, waiting) in enumerate([(1, 0), (3, 0), (5, 2), (5, 1), (2, 0), (0, 0)]):
+        cell = Cell(0.5, busy * 0.5, min(5, busy + 1), waiting * 0.5)
+        found.cells[2 * int(STARTED_AT) + number] = cell
+    return found
 
 
 def exemplar(connection: int, after: float, seconds: float) -> ExemplarRow:

@@ -162,3 +162,23 @@ def test_damaged_files_of_line_profiler_are_refused(
     for bit in flips:
         data[bit // 8] ^= 1 << bit % 8
     assert read(file, bytes(data) + tail) is None
+
+
+@pytest.mark.parametrize(
+    "course",
+    [
+        {"exponent": 10**9},
+        {"exponent": -11},
+        {"cells": {"-1": [1.0, 1.0, 1, 0.0]}},
+        {"cells": {str(10**30): [1.0, 1.0, 1, 0.0]}},
+        {"cells": {"1": [-1.0, 1.0, 1, 0.0]}},
+        {"cells": {"1": [1.0, 1e308, 1, 0.0]}},
+    ],
+)
+def test_a_course_that_cannot_be_is_refused(file: Path, course: dict[str, Any]) -> None:
+    document = json.loads(RICH)
+    (pool,) = document["recording"]["pools"]
+    pool["course"] = {"exponent": -1, "cells": {}} | course
+    file.write_text(json.dumps(document))
+    with pytest.raises(txprof.RecordingError, match="a course of no time"):
+        txprof.load(file)

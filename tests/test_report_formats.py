@@ -310,6 +310,29 @@ def assert_nested(complete: list[dict[str, Any]]) -> None:
             open_until.append(end)
 
 
+REQUIRED = {
+    "M": {"ph", "name", "pid", "tid", "args"},
+    "X": {"ph", "name", "cat", "pid", "tid", "ts", "dur", "args"},
+    "b": {"ph", "name", "cat", "pid", "tid", "ts", "id2", "args"},
+    "e": {"ph", "name", "cat", "pid", "tid", "ts", "id2"},
+}
+
+
+def test_trace_events_have_the_fields_that_viewers_ask_for(profile: Profile) -> None:
+    named: set[tuple[int, int]] = set()
+    for each in json.loads(profile.render("trace"))["traceEvents"]:
+        assert each.keys() == REQUIRED[each["ph"]], each
+        assert each["pid"] > each["tid"] >= 0  # those that are equal are a "main thread"
+        assert each["name"]
+        assert all(each.get(time, 0) >= 0 for time in ("ts", "dur"))
+        assert "-0.0" not in json.dumps(each)
+        assert None not in each.get("args", {}).values()  # speedscope writes them all out
+        if each["ph"] == "M":
+            named.add((each["pid"], each["tid"]))
+        else:
+            assert (each["pid"], each["tid"]) in named, "a lane is named before it is used"
+
+
 def test_trace_has_waits_and_overlapping_calls_beside_the_stack() -> None:
     overlapping = recorded()
     overlapping.exemplars[0].external_calls = [
@@ -320,8 +343,8 @@ def test_trace_has_waits_and_overlapping_calls_beside_the_stack() -> None:
     ]
     profile = Profile.of(overlapping, Settings())
     assert_nested(events(profile, "X"))
-    begun = {each["id"]: each for each in events(profile, "b")}
-    ended = {each["id"]: each for each in events(profile, "e")}
+    begun = {each["id2"]["local"]: each for each in events(profile, "b")}
+    ended = {each["id2"]["local"]: each for each in events(profile, "e")}
     kinds = [each["cat"] for each in begun.values()]
     assert {kind: kinds.count(kind) for kind in kinds} == {"pool": 3, "external,http": 2}
     assert begun.keys() == ended.keys()

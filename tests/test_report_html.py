@@ -100,10 +100,21 @@ def test_it_shows_what_the_text_report_shows(html: str) -> None:
     profile = rich_recording.profile()
     for finding in profile.findings:
         assert finding.message in text
-        assert finding.hint in text
+        assert finding.hint.replace("`", "") in text
         assert finding.fingerprint in text
     assert "text = llm.fetch_specs(product.name)" in text
     assert "seen from its second call on" in text
+
+
+def test_code_in_a_hint_is_set_as_code() -> None:
+    from txprof.report.html import _parts
+
+    assert _parts("leave the `with` block") == [
+        (False, "leave the "),
+        (True, "with"),
+        (False, " block"),
+    ]
+    assert _parts("a ` alone") == [(False, "a ` alone")]
 
 
 @pytest.mark.parametrize("text", poison.CORPUS)

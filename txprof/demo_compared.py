@@ -76,20 +76,21 @@ def _predicted(naive: Measured, fixed: Measured, workers: int) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from txprof.pool.whatif import compare as simulated
-    from txprof.pool.workload import NotEnough, movable, worked
+    from txprof.pool.whatif import hoisting_all
+    from txprof.pool.workload import NotEnough
 
     limit = next((pool.limit for pool in naive.profile.pools if pool.limit), 1)
     try:
-        could = movable(naive.profile.findings, worked(naive.profile.recorded))
-        hoisted = [finding.fingerprint for finding in could]
-        found = simulated(naive.profile, workers=[workers], connections=[limit], hoisted=hoisted)
+        found = hoisting_all(
+            naive.profile, workers=[workers], connections=[limit], batch=naive.products
+        )
     except NotEnough as error:
         say(f"not predicted: {error}")
         return
     say(
-        f"Predicted from what {naive.variant}.py recorded: as it is, and with the calls of its "
-        "findings made outside of the hold (txprof pool simulate --what-if)."
+        f"Predicted from what {naive.variant}.py recorded: such a batch as it is, and with the "
+        "calls of its findings made outside of the hold (txprof pool simulate --batch "
+        f"{naive.products} --what-if)."
     )
     print()
     variants = [(naive, found.now)] + ([(fixed, found.without)] if found.without else [])

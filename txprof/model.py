@@ -153,6 +153,21 @@ class HoldProfile:
     external_seconds: float
 
 
+class PoolMoment(NamedTuple):
+    """How a pool was used during `seconds` from `start` on (seconds since the epoch).
+
+    `busy` connections were out and `waiting` threads or tasks stood before the pool, on average,
+    and `peak` connections were out at most. Of several processes: of each, on average; the most of
+    one.
+    """
+
+    start: float
+    seconds: float
+    busy: float
+    peak: int
+    waiting: float
+
+
 @dataclass(frozen=True, slots=True)
 class PoolProfile:
     """What the profiled run asked of one connection pool.
@@ -161,7 +176,8 @@ class PoolProfile:
     the seconds during which so many were out. `held`, `waited` (those that gave up, too) and
     `thought` (from giving a connection back to asking for the next, by the same thread or task) are
     in all; `holds` has the first two by the line that took the connection, the most held first.
-    Where a recording is older than these they are None and empty.
+    `over_time` are moments of equal length, at most 240, without those that nobody watched. Where a
+    recording is older than these they are None and empty.
     """
 
     engine: str
@@ -183,6 +199,7 @@ class PoolProfile:
     statement_seconds: float | None = None
     external_seconds: float | None = None
     holds: tuple[HoldProfile, ...] = ()
+    over_time: tuple[PoolMoment, ...] = ()
 
     @property
     def mean_busy(self) -> float | None:

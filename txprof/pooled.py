@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from txprof.course import Course
 from txprof.distribution import Distribution
 from txprof.model import Site
 
@@ -16,7 +17,8 @@ class PoolRow:
     `limit` is how many connections it may have at once, overflow included; None where nothing
     limits it. `busy` has the seconds during which so many connections were out, while the profiled
     calls or the block ran. `thought` are the times from a worker's giving a connection back to its
-    next asking for one (a worker is a thread or a task).
+    next asking for one (a worker is a thread or a task). `course` has connections and waiting
+    workers over time.
     """
 
     engine: str
@@ -33,6 +35,7 @@ class PoolRow:
     checkout_timeout: float | None = None
     busy: dict[int, float] = field(default_factory=dict)
     thought: Distribution = field(default_factory=Distribution)
+    course: Course = field(default_factory=Course)
 
     def key(self) -> str:
         return self.engine
@@ -54,10 +57,13 @@ class PoolRow:
             busy[level] = busy.get(level, 0.0) + seconds
         self.busy = dict(sorted(busy.items()))
         self.thought = self.thought.plus(other.thought)
+        self.course = self.course.plus(other.course)
 
     def copy(self) -> PoolRow:
         """One that nobody else touches."""
-        return replace(self, busy=dict(self.busy), thought=self.thought.copy())
+        return replace(
+            self, busy=dict(self.busy), thought=self.thought.copy(), course=self.course.copy()
+        )
 
 
 @dataclass(slots=True)

@@ -154,6 +154,11 @@ def _check_values(name: str, recorded: Recorded) -> None:
             raise RecordingError(
                 f"{name}: damaged recording: it began at {started!r}, which is no time"
             )
+    for number, pool in enumerate(recorded.pools):
+        if not pool.course.is_sound(_END_OF_TIME):
+            raise RecordingError(
+                f"{name}: damaged recording: $.recording.pools[{number}] has a course of no time"
+            )
     for number, row in enumerate(recorded.exemplars):
         paths = [ran[2] for ran in row.statements] + [call[2] for call in row.external_calls]
         texts = [ran[3] for ran in row.statements] + [call[4] for call in row.external_calls]

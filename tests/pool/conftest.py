@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pool_jobs import Jobs
+from pool_jobs import Jobs, Run
 from sqlalchemy import Engine, create_engine, make_url
+
+from txprof import cli
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
@@ -51,3 +53,20 @@ def jobs() -> Iterator[Jobs]:
     jobs = Jobs()
     yield jobs
     jobs.let_go()
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """The output of a command that goes well, or with `fails` the complaint of one that fails."""
+
+    def run(*arguments: object, fails: bool = False) -> str:
+        status = cli.main([str(argument) for argument in arguments])
+        output = capsys.readouterr()
+        if fails:
+            assert (status, output.out) == (2, "")
+            assert output.err.count("\n") == 1
+            return output.err
+        assert (status, output.err) == (0, "")
+        return output.out
+
+    return run

@@ -13,6 +13,9 @@ import txprof
 
 PATIENCE = 60
 
+Run = Callable[..., str]
+"""A command of txprof, run; what it says."""
+
 
 class Jobs:
     """Threads that take a connection each, and keep it until they are told to let go."""

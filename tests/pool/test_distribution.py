@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from txprof import recording
+from txprof.course import COARSEST, FINEST, MOST, Course
 from txprof.distribution import ACCURACY, LONGEST, SMALLEST, Distribution
 from txprof.pooled import HoldRow, PoolRow
 from txprof.recorded import Recorded
@@ -80,6 +81,21 @@ def test_the_largest_is_exact() -> None:
 
 counts = st.integers(0, 9)
 distributions = st.lists(st.integers(1, 9).map(float), max_size=4).map(lambda values: of(*values))
+moments = st.tuples(st.integers(0, 5_000), st.integers(0, 600), st.integers(0, 3), st.booleans())
+
+
+def course_of(noted: list[tuple[int, int, int, bool]]) -> Course:
+    """Times are whole milliseconds of a binary clock: their sums are exact."""
+    course = Course()
+    for start, length, busy, waits in noted:
+        if waits:
+            course.note_wait(start / 1024, (start + length) / 1024)
+        else:
+            course.note(start / 1024, (start + length) / 1024, busy)
+    return course
+
+
+courses = st.lists(moments, max_size=6).map(course_of)
 pools = st.builds(
     PoolRow,
     st.sampled_from(["e", "f"]),
@@ -87,6 +103,7 @@ pools = st.builds(
     checkout_timeout=st.none() | counts.map(float),
     busy=st.dictionaries(st.integers(0, 3), counts.map(float)),
     thought=distributions,
+    course=courses,
 )
 holds = st.builds(
     HoldRow,
@@ -124,3 +141,31 @@ def test_pools_merge_in_any_order_and_nothing_merged_is_changed(parts: list[Reco
         nested = recording.merge([parts[0], recording.merge(parts[1:])])
         assert canonical(nested) == expected
     assert [repr(part) for part in parts] == before
+
+
+@given(st.lists(moments, max_size=12), st.integers(0, 12))
+def test_a_course_is_the_same_however_it_was_come_by(
+    noted: list[tuple[int, int, int, bool]], at: int
+) -> None:
+    whole = course_of(noted).plus(Course())
+    assert course_of(noted[:at]).plus(course_of(noted[at:])) == whole
+    assert len(whole.cells) <= MOST
+    busy = sum(length * level for _, length, level, waits in noted if not waits)
+    assert sum(cell.busy for cell in whole.cells.values()) == busy / 1024
+    waited = sum(length for _, length, _, waits in noted if waits)
+    assert sum(cell.waiting for cell in whole.cells.values()) == waited / 1024
+
+
+def test_a_course_of_hours_has_as_few_cells_as_one_of_seconds() -> None:
+    course = Course()
+    for second in range(20_000):
+        course.note(1e9 + second, 1e9 + second + 1, second % 3)
+    assert MOST / 2 <= len(course.cells) <= MOST
+    assert course.exponent > FINEST
+    assert {cell.peak for cell in course.cells.values()} == {2}
+
+
+def test_a_clock_that_was_set_wrong_ends_somewhere() -> None:
+    course = Course()
+    course.note(0.0, 1e300, 1)
+    assert course.exponent == COARSEST

@@ -313,3 +313,49 @@ def test_workers_that_ended_are_forgotten() -> None:
         returns.note(weakref.ref(Task()), 0.0)
         returns.note(-number - 1, 0.0)  # no thread's
     assert len(returns._at) <= 2 * occupancy._SWEPT
+
+
+def test_the_course_of_a_pool_over_time(
+    engine: Engine, fake: FakeClock, prof: txprof.Profile
+) -> None:
+    with engine.connect():
+        fake.tick(2)
+        with engine.connect():
+            fake.tick(3)
+        fake.tick(1)
+    fake.tick(4)
+    with engine.connect():
+        pass
+    moments = pool_of(prof).over_time
+    assert 100 < len(moments) <= 240
+    width = moments[0].seconds
+    assert {one.seconds for one in moments} == {width}
+    assert len(moments) * width == pytest.approx(10, abs=2 * width)
+    assert abs(moments[0].start - clock.wall()) < 3_600
+    shown = [(round(one.busy, 3), one.peak) for one in moments[1:-1]]
+    assert [one for one, before in zip(shown, [None, *shown], strict=False) if one != before][
+        ::2
+    ] == [(1.0, 1), (2.0, 2), (1.0, 1), (0.0, 0)]
+    assert sum(one.busy for one in moments) * width == pytest.approx(9, abs=0.1)
+    assert not any(one.waiting for one in moments)
+
+
+def test_who_waits_is_part_of_it(url: str, made: Make, fake: FakeClock) -> None:
+    engine = made(url, poolclass=QueuePool, pool_size=1, max_overflow=0, pool_timeout=0.01)
+    with txprof.profile(on_finding="ignore") as prof:
+        get = engine.pool._do_get
+        with engine.connect():
+            fake.tick(10)
+
+            def slow() -> Any:
+                fake.tick(30)
+                return get()
+
+            engine.pool._do_get = slow  # type: ignore[method-assign]
+            with pytest.raises(exc.TimeoutError):
+                engine.connect()
+    moments = pool_of(prof).over_time
+    waited = sum(one.waiting for one in moments) * moments[0].seconds
+    assert waited == pytest.approx(30, rel=0.05)
+    assert max(one.waiting for one in moments) == pytest.approx(1.0)
+    assert moments[2].waiting == 0

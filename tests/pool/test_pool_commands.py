@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from helpers import FakeClock
+from pool_jobs import Run
 from sqlalchemy import Engine, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import QueuePool
@@ -17,24 +18,6 @@ from txprof import cli
 from txprof.clock import clock
 
 Make = Callable[..., Engine]
-Run = Callable[..., str]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """The output of a command that goes well, or with `fails` the complaint of one that fails."""
-
-    def run(*arguments: object, fails: bool = False) -> str:
-        status = cli.main([str(argument) for argument in arguments])
-        output = capsys.readouterr()
-        if fails:
-            assert (status, output.out) == (2, "")
-            assert output.err.count("\n") == 1
-            return output.err
-        assert (status, output.err) == (0, "")
-        return output.out
-
-    return run
 
 
 @pytest.fixture
@@ -311,6 +294,18 @@ def test_pools_of_several_sizes(recording: Path, run: Run) -> None:
         691_000,
     ]
     assert "10 workers need a pool of 8" in told  # constant times fall into step
+
+
+def test_a_batch_begins_with_everybody_and_ends_with_few(recording: Path, run: Run) -> None:
+    told = run("pool", "simulate", recording, "--workers", 8, "--connections", 4, "--batch", 12)
+    assert "20,004 checkouts simulated in batches of 12 jobs, seed 0" in " ".join(told.split())
+    # Constant times: 12 are three turns of four, 13 are four turns.
+    (row,) = rows(told)
+    assert int(row[2].replace(",", "")) == pytest.approx(12 / 3 * 86_400, rel=0.01)
+    (row,) = rows(
+        run("pool", "simulate", recording, "--workers", 8, "--connections", 4, "--batch", 13)
+    )
+    assert int(row[2].replace(",", "")) == pytest.approx(13 / 4 * 86_400, rel=0.01)
 
 
 def test_a_recording_of_any_database_will_do(

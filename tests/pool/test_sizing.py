@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 import pytest
@@ -182,9 +183,41 @@ def test_the_storys_instance_classes(name: str, limit: int) -> None:
 
 def test_the_documented_formulas_of_other_engines() -> None:
     assert default_max_connections("db.t4g.medium", "postgresql")[0] == 450
-    assert default_max_connections("db.r6g.16xlarge", "aurora-postgresql")[0] == 5000
+    assert default_max_connections("db.r6g.16xlarge", "postgresql")[0] == 5000
     assert default_max_connections("db.m5.large", "mysql")[0] == 682
     assert default_max_connections("m5.large", "mariadb")[0] == 682
+
+
+@pytest.mark.parametrize(
+    ("name", "limit"),
+    [
+        ("t3.medium", 420),
+        ("r4.large", 1600),
+        ("r4.xlarge", 3200),
+        ("r4.16xlarge", 5000),
+        ("r5.large", 1600),
+        ("r5.xlarge", 3300),
+        ("r5.24xlarge", 5000),
+    ],
+)
+def test_the_documented_table_of_aurora_postgresql(name: str, limit: int) -> None:
+    found, source = default_max_connections(f"db.{name}", "aurora-postgresql")
+    assert found == limit
+    assert "Managing Amazon Aurora PostgreSQL" in source
+
+
+def test_what_aurora_postgresqls_table_leaves_out_is_reckoned_as_its_example() -> None:
+    # LEAST((15.25*1000000000)/9531392,5000) = 1600, says the page: of 16 GB then 1,678.
+    assert round(min(15.25e9 / 9_531_392, 5000)) == 1600
+    assert default_max_connections("db.r6g.large", "aurora-postgresql")[0] == 1678
+    assert default_max_connections("db.r6g.2xlarge", "aurora-postgresql")[0] == 5000
+    assert default_max_connections("db.r6g.large", "postgresql")[0] == 1802
+
+
+def test_aurora_mysqls_table_is_its_formula_in_the_documented_example() -> None:
+    # db.r3.xlarge with 30.5 GB: log2(30.5 * 1073741824 / 8187281408) * 1000 = 2000, says AWS.
+    formula = math.log2(30.5 * 2**30 / 8_187_281_408) * 1000
+    assert default_max_connections("db.r3.xlarge", "aurora-mysql")[0] == round(formula, -3) == 2000
 
 
 @pytest.mark.parametrize("engine", ENGINES)

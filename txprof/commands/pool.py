@@ -221,6 +221,14 @@ def _add_simulate(commands: Any) -> None:
     parser.add_argument(
         "--jobs", type=positive, default=20_000, metavar="N", help="default: %(default)s"
     )
+    parser.add_argument(
+        "--batch",
+        type=positive,
+        metavar="N",
+        help="the jobs come in batches of N, which all workers start on at once "
+        "(default: they never end)",
+    )
+    parser.add_argument("--svg", metavar="FILE", help="also draw it, light or dark, into this file")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="default: %(default)s")
     parser.set_defaults(run=_simulate)
 
@@ -245,10 +253,16 @@ def _simulate(arguments: argparse.Namespace) -> None:
             timeout=arguments.timeout,
             hoisted=fingerprints,
             jobs=arguments.jobs,
+            batch=arguments.batch,
             seed=arguments.seed,
         )
     except (NotEnough, ValueError) as error:
         raise CommandError(str(error)) from error
+    if arguments.svg is not None:
+        from txprof.commands.report import save
+        from txprof.report.sizes import svg
+
+        save(arguments.svg, svg(found))
     sys.stdout.write(render(found, unicode=_unicode()))
 
 

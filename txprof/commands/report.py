@@ -49,6 +49,11 @@ def add(commands: Any) -> None:
         help="colours in the text report (default: the setting `color`, which is auto: "
         "on a terminal, unless NO_COLOR is set)",
     )
+    parser.add_argument(
+        "--simulate",
+        action="store_true",
+        help="in the HTML report also what pools of other sizes would do",
+    )
     add_selection(parser)
     add_fail_on(parser)
     parser.set_defaults(run=run)
@@ -88,6 +93,8 @@ def run(arguments: argparse.Namespace) -> int:
     from txprof.report.selection import Selection
     from txprof.settings import current
 
+    if arguments.simulate and arguments.format != "html":
+        raise CommandError("--simulate is for --format html; elsewhere, txprof pool simulate")
     try:
         selection = Selection(
             rules=tuple(arguments.rule),
@@ -113,6 +120,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _write(profile: Any, arguments: argparse.Namespace) -> None:
     text = arguments.format == "text"
     options = {"width": arguments.width} if text and arguments.width is not None else {}
+    if arguments.simulate:
+        options["simulate"] = True
     if arguments.output not in (None, "-"):
         if text:
             options["color"] = arguments.color == "always"

@@ -5,10 +5,18 @@ from __future__ import annotations
 import re
 
 AURORA_MYSQL_SOURCE = (
+    'AWS, "Managing performance and scaling for Amazon Aurora MySQL", '
     "docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/AuroraMySQL.Managing.Performance.html, "
     "2026-11"
 )
-RDS_SOURCE = "docs.aws.amazon.com/AmazonRDS/latest/UserGuide/CHAP_Limits.html, 2026-11"
+AURORA_POSTGRESQL_SOURCE = (
+    'AWS, "Managing Amazon Aurora PostgreSQL", '
+    "docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/AuroraPostgreSQL.Managing.html, 2026-11"
+)
+RDS_SOURCE = (
+    'AWS, "Quotas and constraints for Amazon RDS", '
+    "docs.aws.amazon.com/AmazonRDS/latest/UserGuide/CHAP_Limits.html, 2026-11"
+)
 
 _BY_SIZE = {
     "large": 1000,
@@ -40,7 +48,26 @@ AURORA_MYSQL = {
     **{f"r5.{size}": limit for size, limit in _BY_SIZE.items()},
     **{f"r6g.{size}": limit for size, limit in _BY_SIZE.items() if size != "24xlarge"},
 }
-"""The documented table: the default formula gives no round numbers, the table has them."""
+"""The documented table. The default formula is of the memory that Aurora leaves to the database,
+`GREATEST({log(DBInstanceClassMemory/805306368)*45},{log(DBInstanceClassMemory/8187281408)*1000})`
+with logarithms of base 2: 1,000 more when the memory doubles."""
+
+AURORA_POSTGRESQL = {
+    "t3.medium": 420,
+    "r4.large": 1600,
+    "r4.xlarge": 3200,
+    "r5.large": 1600,
+    "r5.xlarge": 3300,
+    **{f"r4.{size}": 5000 for size in ("2xlarge", "4xlarge", "8xlarge", "16xlarge")},
+    **{f"r5.{size}": 5000 for size in ("2xlarge", "4xlarge", "12xlarge", "24xlarge")},
+}
+"""The documented table."""
+
+_AURORA_GB = 10**9
+"""Bytes: so AWS's example reckons, LEAST((15.25*1000000000)/9531392,5000) = 1600 of db.r4.large.
+
+With 2 ** 30 it would be 1,718, a class that is documented as 1,600: Aurora keeps memory for itself.
+"""
 
 _GIB_PER_SIZE = {"micro": 1, "small": 2, "medium": 4, "large": 8, "xlarge": 16, "2xlarge": 32}
 _T = dict.fromkeys(("t2", "t3", "t4g"), _GIB_PER_SIZE)
@@ -83,8 +110,8 @@ ENGINES = ("aurora-mysql", *_DIVISORS)
 def default_max_connections(instance_class: str, engine: str) -> tuple[int, str]:
     """The default of `max_connections`, and where that is documented.
 
-    Where it depends on memory, the class's nominal memory is taken; the service keeps a part of it
-    for itself, so that the real number is somewhat smaller.
+    Aurora's documented tables come first. Where it depends on memory, the class's nominal memory is
+    taken; the service keeps a part of it for itself, so that the real number is somewhat smaller.
 
     Raises:
         ValueError: for a class or an engine that is not known.
@@ -100,9 +127,13 @@ def default_max_connections(instance_class: str, engine: str) -> tuple[int, str]
             f"unknown instance class {instance_class!r} of {engine}; known are {known}: "
             "give the number itself instead"
         )
+    aurora = engine == "aurora-postgresql"
+    source = AURORA_POSTGRESQL_SOURCE if aurora else RDS_SOURCE
+    if aurora and name in AURORA_POSTGRESQL:
+        return AURORA_POSTGRESQL[name], source
     divisor, most = _DIVISORS[engine]
-    found = int(_gib(name, instance_class) * 2**30 / divisor)
-    return (found if most is None else min(found, most)), RDS_SOURCE
+    found = int(_gib(name, instance_class) * (_AURORA_GB if aurora else 2**30) / divisor)
+    return (found if most is None else min(found, most)), source
 
 
 def _gib(name: str, instance_class: str) -> float:

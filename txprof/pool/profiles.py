@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
+from math import ldexp
 
+from txprof.course import Course
 from txprof.distribution import Distribution
-from txprof.model import Durations, HoldProfile, PoolProfile
+from txprof.model import Durations, HoldProfile, PoolMoment, PoolProfile
 from txprof.pooled import HoldRow, PoolRow
 from txprof.recorded import Recorded
 
@@ -63,7 +66,18 @@ def _profile(row: PoolRow, holds: list[HoldRow]) -> PoolProfile:
         holds=tuple(
             _hold(one) for one in sorted(holds, key=lambda one: (-one.held.seconds, one.site or ()))
         ),
+        over_time=tuple(_moments(row.course)),
     )
+
+
+def _moments(course: Course) -> Iterator[PoolMoment]:
+    width = ldexp(1.0, course.exponent)
+    for number, cell in sorted(course.cells.items()):
+        # Who waits may have begun before anything else was watched.
+        seconds = max(cell.seconds, min(width, cell.waiting)) or width
+        yield PoolMoment(
+            number * width, width, cell.busy / seconds, cell.peak, cell.waiting / seconds
+        )
 
 
 def _hold(row: HoldRow) -> HoldProfile:

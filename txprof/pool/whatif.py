@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from txprof.model import Finding
 from txprof.pool.simulation import Simulated, Workload, connections_needed, simulate
@@ -24,11 +24,15 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class WhatIf:
-    """What came of it. `without` is None if nothing was to be moved; `movable` is what could be."""
+    """What came of it. `without` is None if nothing was to be moved; `movable` is what could be.
+
+    `jobs` are the checkouts simulated in all; of a `batch`, those of so many jobs again and again.
+    """
 
     work: Worked
     timeout: float | None
     jobs: int
+    batch: int | None
     seed: int
     now: Series
     without: Series | None
@@ -45,6 +49,7 @@ def compare(
     timeout: float | None = None,
     hoisted: Sequence[str] = (),
     jobs: int = 20_000,
+    batch: int | None = None,
     seed: int = 0,
 ) -> WhatIf:
     """Simulate a profile's pool; see `txprof pool simulate --help` for the arguments.
@@ -69,11 +74,23 @@ def compare(
             raise NotEnough("how many workers there were is not in the recording: give --workers")
         workers = [work.workers]
     patience = work.pool.checkout_timeout if timeout is None else timeout
+    asked, times = jobs, 0
+    if batch is not None:
+        asked = max(1, round(batch * (work.checkouts_per_job or 1.0)))
+        times = max(1, round(jobs / asked))
 
     def series(drawn: Workload) -> Series:
         sizes = connections or _sizes(max(workers), work.pool.limit)
         runs = tuple(
-            simulate(drawn, workers=count, connections=size, timeout=patience, jobs=jobs, seed=seed)
+            simulate(
+                drawn,
+                workers=count,
+                connections=size,
+                timeout=patience,
+                jobs=asked,
+                batches=times,
+                seed=seed,
+            )
             for count in workers
             for size in sizes
         )
@@ -87,7 +104,16 @@ def compare(
     if chosen:
         moved = moved_by(recorded, work, set(hoisted))
         without = series(workload(work, moved))
-    return WhatIf(work, patience, jobs, seed, series(workload(work)), without, chosen, tuple(could))
+    done = asked * max(1, times)
+    now = series(workload(work))
+    return WhatIf(work, patience, done, batch, seed, now, without, chosen, tuple(could))
+
+
+def hoisting_all(profile: Profile, *, engine: str | None = None, **options: Any) -> WhatIf:
+    """`compare`, with the calls of all findings moved that can be."""
+    could = movable(profile.findings, worked(profile.recorded, engine))
+    hoisted = [finding.fingerprint for finding in could]
+    return compare(profile, engine=engine, hoisted=hoisted, **options)
 
 
 def _sizes(workers: int, limit: int | None) -> list[int]:

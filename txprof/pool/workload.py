@@ -84,7 +84,9 @@ def pool_row(recorded: Recorded, engine: str | None = None) -> PoolRow:
         NotEnough: unless it is exactly one.
     """
     rows = sorted(recorded.pools, key=PoolRow.key)
-    found = [row for row in rows if engine is None or engine in row.engine]
+    found = [row for row in rows if row.engine == engine] or [
+        row for row in rows if engine is None or engine in row.engine
+    ]
     if len(found) == 1:
         return found[0]
     known = ", ".join(row.engine for row in rows) or "none"

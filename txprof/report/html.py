@@ -11,7 +11,6 @@ import base64
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,9 +18,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from txprof.model import Finding, PoolProfile, Site
+from txprof.pool.whatif import hoisting_all
+from txprof.pool.workload import NotEnough
+from txprof.report import whatif
 from txprof.report.listing import Line, Listing, Listings, notes
 from txprof.report.places import uri_path
-from txprof.report.timeline import Bar, Group, groups
+from txprof.report.sizes import LABEL, drawings, legend
+from txprof.report.timeline import groups
+from txprof.report.use import HEIGHT, WIDTH, stretches
 from txprof.report.words import (
     NOT_JUDGED,
     cell,
@@ -80,8 +84,8 @@ class _Row(NamedTuple):
     notes: list[_Note]
 
 
-def render(profile: Profile) -> str:
-    """The page."""
+def render(profile: Profile, *, simulate: bool = False) -> str:
+    """The page; with what pools of other sizes would do, if `simulate` is set."""
     from txprof import __version__
 
     findings = profile.findings
@@ -95,7 +99,7 @@ def render(profile: Profile) -> str:
     )
     rules = Counter(finding.rule for finding in findings)
     return (
-        _environment()
+        environment()
         .get_template("report.html")
         .render(
             policy=_policy(style, script),
@@ -116,12 +120,16 @@ def render(profile: Profile) -> str:
             listings=[_listing(number, listing, ids) for number, listing in enumerate(listings)],
             open=_OPEN,
             pools=[_pool(pool) for pool in profile.pools],
-            uses=[_use(group) for group in timeline],
+            uses=[use for use in map(_use, profile.pools) if use["stretches"]],
+            use=(WIDTH, HEIGHT),
+            simulated=list(_simulated(profile)) if simulate else [],
+            label=LABEL,
         )
     )
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
+    """That of the templates in `page/`."""
     return Environment(
         loader=FileSystemLoader(_FOLDER),
         autoescape=True,
@@ -166,9 +174,17 @@ def _finding(
         "function": site.function,
         "line": anchors.get(site),
         "message": finding.message,
-        "hint": finding.hint,
+        "hint": _parts(finding.hint),
         "facts": [*_facts(finding), ("fingerprint", [finding.fingerprint])],
     }
+
+
+def _parts(text: str) -> list[tuple[bool, str]]:
+    """What is code in a sentence, in backquotes, and what is not."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:  # one of them is not closed
+        return [(False, text)]
+    return [(bool(number % 2), part) for number, part in enumerate(parts) if part]
 
 
 def _facts(finding: Finding) -> Iterator[tuple[str, list[str]]]:
@@ -292,32 +308,23 @@ def _pool(pool: PoolProfile) -> dict[str, Any]:
     }
 
 
-_STEP = 10
-"""Pixels a connection, in the drawing of a pool's use."""
+def _use(pool: PoolProfile) -> dict[str, Any]:
+    return {"engine": pool.engine, "limit": pool.limit, "stretches": stretches(pool)}
 
 
-def _use(group: Group) -> dict[str, Any]:
-    """How many connections were out at each moment of a group, as steps."""
-    edges = sorted({edge for hold in group.busy for edge in hold})
-    steps = []
-    most = 0
-    for start, end in pairwise(edges):
-        busy = sum(held <= start and back >= end for held, back in group.busy)
-        most = max(most, busy)
-        steps.append((start, end, busy))
-    scale = 100 / (group.seconds or 1.0)
-    return {
-        "title": f"{group.title}: up to {counted(most, 'connection')} at once",
-        "height": max(1, most) * _STEP,
-        "bars": [
-            Bar(
-                "k-hold",
-                round(start * scale, 3),
-                round((end - start) * scale, 3),
-                (most - busy) * _STEP,
-                busy * _STEP,
-                "",
-            )
-            for start, end, busy in steps
-        ],
-    }
+_JOBS = 4_000
+"""Checkouts of each simulated run: some 20 of them take a fraction of a second."""
+
+
+def _simulated(profile: Profile) -> Iterator[dict[str, Any]]:
+    """Pools of other sizes, where the recording tells enough of the workers; or why it does not."""
+    for pool in profile.pools:
+        told: dict[str, Any] = {"engine": pool.engine, "why": None, "drawings": []}
+        try:
+            found = hoisting_all(profile, engine=pool.engine, jobs=_JOBS)
+        except NotEnough as error:
+            told["why"] = str(error)
+        else:
+            told |= {"drawings": drawings(found), "legend": legend(found)}
+            told["text"] = whatif.render(found)
+        yield told

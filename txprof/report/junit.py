@@ -60,14 +60,15 @@ def _case(suite: ElementTree.Element, finding: Finding) -> None:
     case = ElementTree.SubElement(
         suite,
         "testcase",
-        classname=_xml(file.removesuffix(".py").replace("/", ".")),
-        name=_xml(f"{site.function}: {what(finding)} (line {site.line})"),
-        file=_xml(file),
+        classname=xml_text(file.removesuffix(".py").replace("/", ".")),
+        name=xml_text(f"{site.function}: {what(finding)} (line {site.line})"),
+        file=xml_text(file),
         line=str(site.line),
         time="0" if finding.seconds is None else f"{finding.seconds:.6f}",
     )
-    told = _xml(f"{what(finding)} {cost(finding)}{rest(finding)}")
-    text = f"{_xml(file)}:{site.line} in {_xml(site.function)}\n{told}\n→ {_xml(finding.hint)}\n"
+    told = xml_text(f"{what(finding)} {cost(finding)}{rest(finding)}")
+    place = f"{file}:{site.line} in {site.function}"
+    text = f"{xml_text(place)}\n{told}\n→ {xml_text(finding.hint)}\n"
     if finding.severity == "info":
         ElementTree.SubElement(case, "system-out").text = text
     else:
@@ -75,5 +76,6 @@ def _case(suite: ElementTree.Element, finding: Finding) -> None:
         failure.text = text
 
 
-def _xml(text: str) -> str:
+def xml_text(text: str) -> str:
+    """With a mark in place of what XML cannot have."""
     return _NOT_XML.sub("�", text)

@@ -60,13 +60,12 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """What happened at one time in one process; `busy` are the holds, as (start, end)."""
+    """What happened at one time in one process."""
 
     title: str
     lanes: tuple[Lane, ...]
     ticks: tuple[Tick, ...]
     seconds: float
-    busy: tuple[tuple[float, float], ...]
 
 
 def groups(exemplars: Iterable[Exemplar]) -> list[Group]:
@@ -114,10 +113,6 @@ def _group(cluster: Sequence[Exemplar]) -> Group:
         lanes=tuple(_lane(key, lane, scale) for key, lane in sorted(lanes.items())),
         ticks=tuple(scale.ticks()),
         seconds=seconds,
-        busy=tuple(
-            (one.started_at + min(0.0, one.hold_start) - zero, one.started_at + _end(one) - zero)
-            for one in cluster
-        ),
     )
 
 

@@ -3,7 +3,8 @@
 The Trace Event Format: a process is a process, a thread of it is a pooled connection, on which the
 hold, the transaction in it, its statements and external calls are stacked. What overlaps, calls at
 the same time and waits for the pool while another holds the connection, are asynchronous events.
-Times are in microseconds after the earliest.
+Times are in microseconds after the earliest. Arguments say what is not as usual, and nothing else:
+speedscope writes them behind each name.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 _SAME_HOLD = 0.001
 """Two transactions whose holds began within so many seconds shared one: clocks are no finer."""
+
+_APART = 1_000_000
+"""Between the numbers of processes: Perfetto takes a thread that has its process's for its main."""
 
 
 def render(profile: Profile) -> str:
@@ -45,7 +49,7 @@ def _begin(one: Exemplar) -> float:
 
 
 def _events(exemplars: list[Exemplar], first: float, zero: float) -> Iterator[dict[str, Any]]:
-    processes = {name: number for number, name in enumerate(_distinct(exemplars), 1)}
+    processes = {name: number * _APART for number, name in enumerate(_distinct(exemplars), 1)}
     for name, number in processes.items():
         yield _named("process_name", number, 0, f"txprof: {name}")
     lanes: set[tuple[int, int]] = set()
@@ -70,7 +74,8 @@ def _events(exemplars: list[Exemplar], first: float, zero: float) -> Iterator[di
             lane,
             began,
             end,
-            {"opened": _path(one.opened), "engine": one.engine, "not kept": one.dropped},
+            {"opened": _path(one.opened), "engine": one.engine}
+            | ({"not kept": one.dropped} if one.dropped else {}),
         )
         for statement in one.statements:
             yield _complete(
@@ -79,11 +84,13 @@ def _events(exemplars: list[Exemplar], first: float, zero: float) -> Iterator[di
                 lane,
                 began + statement.start,
                 min(began + statement.end, end),
-                {"path": _path(statement.path), "failed": statement.failed},
+                {"path": _path(statement.path)} | ({"failed": True} if statement.failed else {}),
             )
         for call, alone in _alone(one):
             category, name = f"external,{call.kind}", f"{call.kind} {call.target}"
-            about = {"path": _path(call.path), "allowed": call.allowed}
+            about = {"path": _path(call.path)}
+            if call.allowed is not None:
+                about["allowed"] = call.allowed
             times = (began + call.start, min(began + call.end, end))
             if alone:
                 yield _complete(category, name, lane, *times, about)
@@ -123,7 +130,7 @@ def _hold(
         lane,
         start,
         began + end,
-        {"taken": _path(one.hold), "gone back": one.hold_end is not None},
+        {"taken": _path(one.hold)} | ({} if one.hold_end is not None else {"gone back": False}),
     )
 
 
@@ -164,7 +171,9 @@ def _asynchronous(
     times: tuple[float, float],
     about: dict[str, Any],
 ) -> Iterator[dict[str, Any]]:
-    shared = {"cat": category, "name": name, "id": number, "pid": lane[0], "tid": lane[1]}
+    # An id of the process: Perfetto puts what has an `id` of all processes into none of them.
+    number_here = {"local": f"{number:#x}"}
+    shared = {"cat": category, "name": name, "id2": number_here, "pid": lane[0], "tid": lane[1]}
     start, end = map(_microseconds, times)
     yield {"ph": "b", **shared, "ts": start, "args": about}
     yield {"ph": "e", **shared, "ts": end}
@@ -175,4 +184,4 @@ def _path(path: CallPath) -> str:
 
 
 def _microseconds(seconds: float) -> float:
-    return round(seconds * 1e6, 3)
+    return round(seconds * 1e6, 3) + 0.0  # no -0.0

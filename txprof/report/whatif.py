@@ -24,7 +24,7 @@ def render(found: WhatIf, *, width: int = 79, unicode: bool = True) -> str:
     largest = max(run.throughput for one in series for run in one.runs)
     lines += _table(found.now, found, largest, unicode=unicode)
     if found.without is not None:
-        lines += ["", *_folded(f"with {_calls(found.hoisted)} outside of the hold:", width), ""]
+        lines += ["", *_folded(f"with {calls(found.hoisted)} outside of the hold:", width), ""]
         lines += _table(found.without, found, largest, unicode=unicode)
         lines += ["", *_folded(_verdict(found, found.without), width)]
     elif found.movable:
@@ -50,17 +50,18 @@ def _inputs(found: WhatIf, width: int) -> Iterator[str]:
         f"({_spread(work.pool.thought)}), as recorded",
         width,
     )
-    timeout = "nobody gives up" if found.timeout is None else f"timeout {_seconds(found.timeout)}"
+    timeout = "nobody gives up" if found.timeout is None else f"timeout {seconds(found.timeout)}"
     per_job = work.checkouts_per_job
-    yield (
-        f"{timeout}; {found.jobs:,} checkouts simulated, seed {found.seed}"
-        + (f"; a job is {per_job:.3g} of them" if per_job is not None else "")
+    batch = "" if found.batch is None else f" in batches of {found.batch:,} job{_s(found.batch)}"
+    told = f"{timeout}; {found.jobs:,} checkouts simulated{batch}, seed {found.seed}"
+    yield from _folded(
+        told + (f"; a job is {per_job:.3g} of them" if per_job is not None else ""), width
     )
 
 
 def _spread(times: Distribution) -> str:
     p50, p95 = times.quantile(0.5), times.quantile(0.95)
-    return f"p50 {_seconds(p50 or 0.0)}, p95 {_seconds(p95 or 0.0)}"
+    return f"p50 {seconds(p50 or 0.0)}, p95 {seconds(p95 or 0.0)}"
 
 
 def _table(series: Series, found: WhatIf, largest: float, *, unicode: bool) -> Iterator[str]:
@@ -73,7 +74,7 @@ def _table(series: Series, found: WhatIf, largest: float, *, unicode: bool) -> I
         asked = run.jobs + run.gave_up
         line = f"{run.workers:>7}  {run.connections:>4}  {a_day(run, per_job):>15,}"
         for share, columns in ((0.5, 8), (0.95, 7), (0.99, 7)):
-            line += f"  {_seconds(run.waited.quantile(share) or 0.0):>{columns}}"
+            line += f"  {seconds(run.waited.quantile(share) or 0.0):>{columns}}"
         line += f"  {run.gave_up / asked if asked else 0:>7.1%}"
         yield f"{line}  {bar(run.throughput, largest, _BAR, unicode=unicode)}".rstrip()
     for workers, needed in series.needed.items():
@@ -94,13 +95,14 @@ def _verdict(found: WhatIf, without: Series) -> str:
     workers = before.workers
     return (
         f"pool of {before.connections}: {a_day(before, per_job):,} a day now, "
-        f"{a_day(after, per_job):,} with {_calls(found.hoisted)} outside; {workers} "
+        f"{a_day(after, per_job):,} with {calls(found.hoisted)} outside; {workers} "
         f"worker{_s(workers)} then need {without.needed[workers]} "
         f"connection{_s(without.needed[workers])}, not {found.now.needed[workers]}"
     )
 
 
-def _calls(findings: tuple[Finding, ...]) -> str:
+def calls(findings: tuple[Finding, ...]) -> str:
+    """What they call."""
     return " and ".join(dict.fromkeys(_call(finding) for finding in findings))
 
 
@@ -116,7 +118,8 @@ def _s(count: int) -> str:
     return "" if count == 1 else "s"
 
 
-def _seconds(seconds: float) -> str:
+def seconds(seconds: float) -> str:
+    """As the tables have them."""
     if seconds < 0.00005:
         return "0"
     return f"{seconds * 1e3:.1f}ms" if seconds < 0.9995 else f"{seconds:.2f}s"

@@ -7,7 +7,9 @@ import threading
 import weakref
 from collections.abc import Sequence
 
+from txprof.clock import clock
 from txprof.collector import Collector
+from txprof.pooled import PoolRow
 
 _SWEPT = 256
 """Workers from which on those that ended are looked for."""
@@ -16,12 +18,13 @@ _SWEPT = 256
 class Occupancy:
     """The connections of a pool that are out, and who is told for how long they were so many."""
 
-    __slots__ = ("_changed_at", "_engine", "_level", "_lock", "_watching")
+    __slots__ = ("_changed_at", "_engine", "_epoch", "_level", "_lock", "_watching")
 
     def __init__(self, engine: str) -> None:
         self._engine = engine
         self._level = 0
         self._changed_at = 0.0
+        self._epoch = clock.wall() - clock.now()
         self._lock = threading.Lock()  # threads change it, each after having read it
         self._watching: dict[int, weakref.ref[Collector]] = {}
 
@@ -39,12 +42,18 @@ class Occupancy:
             if watcher is None or not watcher.is_running:
                 self._watching.pop(key, None)
                 continue
-            busy = watcher.pool(self._engine).busy
-            seconds = now - max(since, watcher.running_since)
-            busy[level] = busy.get(level, 0.0) + max(0.0, seconds)
+            row = watcher.pool(self._engine)
+            begin = max(since, watcher.running_since)
+            if begin <= now:
+                row.busy[level] = row.busy.get(level, 0.0) + now - begin
+                row.course.note(begin + self._epoch, now + self._epoch, level)
         for watcher in watchers:
             if id(watcher) not in self._watching:
                 self._watching[id(watcher)] = weakref.ref(watcher)
+
+    def waited(self, row: PoolRow, since: float, seconds: float) -> None:
+        """A checkout did, before it was answered or gave up."""
+        row.course.note_wait(since + self._epoch, since + seconds + self._epoch)
 
 
 Worker = int | weakref.ref[object]

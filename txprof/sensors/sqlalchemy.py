@@ -120,6 +120,7 @@ class _Checkout:
                 row.waits += 1
                 row.wait_seconds += waited
                 row.longest_wait = max(row.longest_wait, waited)
+                self._pool.occupancy.waited(row, self.since, waited)
         if waits:
             tell = pooling.gave_up if timed_out else pooling.waited
             tell(self._pool, waited, path, is_async=self._is_async)
