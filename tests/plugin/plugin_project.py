@@ -136,7 +136,7 @@ class Project:
             gc.collect()
 
     def run(self, *arguments: str, plugins: tuple[str, ...] = ()) -> pytest.RunResult:
-        """`plugins`: of asyncio, randomly, rerunfailures, xdist those that are to be loaded."""
+        """`plugins`: those of `_PLUGINS` that are to be loaded."""
         command = [sys.executable, "-m", "pytest", *_without(*plugins), *arguments]
         done = subprocess.run(
             command,
@@ -150,8 +150,19 @@ class Project:
         return _result(done.returncode, done.stdout, done.stderr)
 
 
+_PLUGINS = {
+    "asyncio": "asyncio",
+    "postgresql": "pytest_postgresql",
+    "randomly": "randomly",
+    "rerunfailures": "rerunfailures",
+    "sqlalchemy_mock": "pytest_sqlalchemy_mock",
+    "xdist": "xdist",
+}
+"""By what tests call them: under which name pytest loads them."""
+
+
 def _without(*wanted: str) -> list[str]:
-    others = sorted({"asyncio", "randomly", "rerunfailures", "xdist"} - set(wanted))
+    others = [name for plugin, name in _PLUGINS.items() if plugin not in wanted]
     return ["-p", "no:cacheprovider", *(part for name in others for part in ("-p", f"no:{name}"))]
 
 

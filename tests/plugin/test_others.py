@@ -253,6 +253,7 @@ def test_doctests_hypothesis_and_without_the_plugin(project: Project) -> None:
         ...     _ = app.ask(session, number)
         >>> session.close()
         >>> app.process(session)
+        >>> session.get_bind().dispose()
         """
         ''',
         test_it="""
@@ -262,6 +263,9 @@ def test_doctests_hypothesis_and_without_the_plugin(project: Project) -> None:
         from sqlalchemy.orm import Session
 
         engine = create_engine("sqlite://")
+
+        def teardown_module():
+            engine.dispose()
 
         @settings(max_examples=20, deadline=None, database=None)
         @given(strategies.integers(0, 9))
@@ -426,6 +430,11 @@ def test_fastapi_and_sqlmodel(project: Project) -> None:
         from fastapi.testclient import TestClient
         from sqlmodel import Session, SQLModel
 
+        @pytest.fixture(scope="session", autouse=True)
+        def disposes():
+            yield
+            store.engine.dispose()
+
         @pytest.fixture
         def session():
             SQLModel.metadata.create_all(store.engine)
@@ -542,6 +551,9 @@ def test_one_file_with_application_and_tests(project: Project) -> None:
         from sqlalchemy.orm import Session
 
         engine = create_engine("sqlite://")
+
+        def teardown_module():
+            engine.dispose()
 
         def charge():
             with txprof.external_call("http", "POST https://api.example.com/charge"):

@@ -235,6 +235,9 @@ def test_set_up_and_tear_down_do_not_count(project: Project, where: str) -> None
 
         engine = create_engine("sqlite://")
 
+        def teardown_module():
+            engine.dispose()
+
         @pytest.fixture
         def product():
             {before}
