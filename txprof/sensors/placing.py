@@ -8,7 +8,6 @@ import inspect
 import pkgutil
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
@@ -18,8 +17,7 @@ from txprof.around import ANNOTATIONS, Wrapper
 from txprof.safety import drop_own_frame, note_once
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """A function to wrap: "requests.sessions", "Session.send"."""
 
     module: str
@@ -29,8 +27,7 @@ class Target:
     """Whether supported versions of the library are without it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Client:
+class Client(NamedTuple):
     """A library that calls the outside world: what of it is wrapped, and how its calls look.
 
     `name` is that of its distribution, or of the module of the standard library; `shown` the target
@@ -219,6 +216,15 @@ def place_when_imported(target: Target) -> None:
         wrapt.register_post_import_hook(
             lambda _module: _place(target, imported=True), target.module
         )
+
+
+def place_now(target: Target, *, imported: bool = False) -> None:
+    """Wrap it if its module is there, and again when it is not wrapped as a profile begins.
+
+    `imported`: just now, in full.
+    """
+    _targets.setdefault(target)
+    _place(target, imported=imported)
 
 
 def withdraw(target: Target) -> None:
