@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -25,8 +24,7 @@ Parse = Callable[[object], Any]
 """A value as it was written -> as it is used; TypeError or ValueError that says what is allowed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(NamedTuple):
     """A choice. `name` is "mode" of `--txprof-mode`, `txprof_mode`, and `mode` elsewhere."""
 
     name: str
@@ -194,9 +192,9 @@ class Choices:
         """A choice for all tests."""
         return self._first(_BY_NAME[name], None)
 
-    def of_test(self, name: str, item: pytest.Item) -> Any:
-        """A choice for one test."""
-        if item.get_closest_marker("txprof") is not None:
+    def of_test(self, name: str, item: pytest.Item | None) -> Any:
+        """A choice for one test; None stands for all that have no marker."""
+        if item is not None:
             return self._first(_BY_NAME[name], item)
         if name not in self._of_run:
             self._of_run[name] = self.of_run(name)
