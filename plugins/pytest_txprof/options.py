@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
@@ -24,18 +24,36 @@ Parse = Callable[[object], Any]
 """A value as it was written -> as it is used; TypeError or ValueError that says what is allowed."""
 
 
-class Option(NamedTuple):
-    """A choice. `name` is "mode" of `--txprof-mode`, `txprof_mode`, and `mode` elsewhere."""
+class Option:
+    """A choice. `name` is "mode" of `--txprof-mode`, `txprof_mode`, and `mode` elsewhere.
 
-    name: str
-    parse: Parse
-    default: Any
-    help: str
-    of_test: bool = False
-    """Whether a marker may choose it for one test."""
-    is_list: bool = False
-    metavar: str | None = None
-    """None for a flag."""
+    Args:
+        of_test: whether a marker may choose it for one test.
+        metavar: None for a flag.
+    """
+
+    # Plain: it is made each time that pytest starts, in whichever project, and a tuple with names
+    # takes fifty times as long to define (benchmarks/plugin.py).
+    __slots__ = ("default", "help", "is_list", "metavar", "name", "of_test", "parse")
+
+    def __init__(
+        self,
+        name: str,
+        parse: Parse,
+        default: Any,
+        help: str,
+        *,
+        of_test: bool = False,
+        is_list: bool = False,
+        metavar: str | None = None,
+    ) -> None:
+        self.name = name
+        self.parse = parse
+        self.default = default
+        self.help = help
+        self.of_test = of_test
+        self.is_list = is_list
+        self.metavar = metavar
 
     @property
     def flag(self) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
-import pkgutil
 import sys
 from collections.abc import Callable
 from types import FunctionType, MethodType, ModuleType
@@ -104,6 +103,13 @@ def _forget(sensor: Any) -> None:
     _stepped.pop(id(sensor), None)
 
 
+def _resolved(function: Any) -> tuple[Any, tuple[str]]:
+    """How a pickle finds a function again."""
+    import pkgutil  # nobody else in the program may need it
+
+    return pkgutil.resolve_name, (f"{function.__module__}:{function.__qualname__}",)
+
+
 class BoundSensor(wrapt.BoundFunctionWrapper):  # type: ignore[misc, type-arg, unused-ignore]
     """`Session.send` or `session.send`, where `send` is a Sensor."""
 
@@ -119,7 +125,7 @@ class BoundSensor(wrapt.BoundFunctionWrapper):  # type: ignore[misc, type-arg, u
     def __reduce_ex__(self, protocol: Any) -> Any:
         instance = getattr(self.__wrapped__, "__self__", None)
         if instance is None:
-            return pkgutil.resolve_name, (f"{self.__module__}:{self.__qualname__}",)
+            return _resolved(self)
         return getattr, (instance, self.__name__)
 
 
@@ -160,7 +166,7 @@ class Sensor(wrapt.FunctionWrapper):  # type: ignore[misc, type-arg, unused-igno
         return self
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        return pkgutil.resolve_name, (f"{self.__module__}:{self.__qualname__}",)
+        return _resolved(self)
 
 
 class Placed(NamedTuple):
