@@ -32,8 +32,8 @@ class Option:
         metavar: None for a flag.
     """
 
-    # Plain: it is made each time that pytest starts, in whichever project, and a tuple with names
-    # takes fifty times as long to define (benchmarks/plugin.py).
+    # Plain: it is defined each time that pytest starts, in whichever project. Dataclasses and named
+    # tuples compile code for that.
     __slots__ = ("default", "help", "is_list", "metavar", "name", "of_test", "parse")
 
     def __init__(
