@@ -1,27 +1,43 @@
-"""What the pytest plugin adds to a test suite: a generated one, with the plugin off and on.
+"""What the pytest plugin adds to a test suite: with the plugin off and on, run after run in pairs.
 
-The suite is of 300 tests, of five kinds: Core, the ORM, commits inside the suite's own transaction,
-an HTTP call under a mock, and no database at all. Runs with and without take turns, in fresh
-interpreters, with their byte code cached. And what pytest takes longer to start where the plugin is
-installed and not asked for.
+Two suites of 300 tests. One of five kinds: Core, the ORM, commits inside the suite's own
+transaction, an HTTP call under a mock, and no database at all. And one of nothing but tests without
+a database, where what comes once a run weighs most. Each run is a fresh interpreter with its byte
+code cached, and tells what it took until the first test, in the tests, and after them, on the wall
+and of the processor. And what pytest takes longer to start where the plugin is installed and not
+asked for.
+
+A pair is one run without and one with, right after each other, each time the other one first: a
+machine that is slow for a while is slow for both. What is told is the median over the pairs; the
+spread is half of the range in which the middle half of the pairs lies.
 
 Budgets: 3 % of the suite's wall time; 5 ms of start-up.
 """
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
 import textwrap
-from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
-from harness import MISSING, Samples, Table, arguments, publish
+from budgets import Row
+from harness import MISSING, Table, arguments, publish
 
-BUDGET = 0.03
-START_UP = 0.005
+BUDGET = 3.0
+"""Percent."""
+
+START_UP = 5.0
+"""Milliseconds."""
+
+CLOCKS = ("wall", "processor")
+PARTS = {"start": "until the first test", "tests": "in the tests", "end": "after the last"}
 
 APPLICATION = """
 import httpx
@@ -131,110 +147,211 @@ def test_plain(number):
     assert sum(range(number)) == number * (number - 1) // 2
 """
 
+PLAIN_TESTS = """
+import pytest
+
+@pytest.mark.parametrize("number", range({count}))
+def test_plain(number):
+    assert sum(range(number)) == number * (number - 1) // 2
+"""
+
+ONE_TEST = """
+def test_it():
+    pass
+"""
+
 PLAIN = ("-q", "-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:asyncio")
 
 
-def suite(folder: Path, tests: int) -> None:
-    """Write it."""
-    files = {"shop": APPLICATION, "conftest": CONFTEST, "test_shop": TESTS}
+class Spent(NamedTuple):
+    """Milliseconds of one run."""
+
+    start: float
+    """Until the first test."""
+    tests: float
+    end: float
+
+    @property
+    def all(self) -> float:
+        return sum(self)
+
+
+class Run(NamedTuple):
+    """What one run of pytest took."""
+
+    wall: Spent
+    processor: Spent
+
+    def took(self, clock: str, part: str = "all") -> float:
+        """Milliseconds of a part, on one of the two."""
+        found: float = getattr(getattr(self, clock), part)
+        return found
+
+
+class Figure(NamedTuple):
+    """A median over the pairs, and how far they lie apart."""
+
+    median: float
+    spread: float | None
+
+
+class Pairs(list[tuple[Run, Run]]):
+    """Runs without the plugin and with it."""
+
+    def added(self, clock: str, part: str = "all") -> Figure:
+        """Milliseconds that the plugin adds to a part of a run."""
+        return _figure([on.took(clock, part) - bare.took(clock, part) for bare, on in self])
+
+    def share(self, clock: str) -> Figure:
+        """2.0: a run takes 2 % longer."""
+        return _figure([(on.took(clock) / bare.took(clock) - 1) * 100 for bare, on in self])
+
+    def bare(self, clock: str, part: str = "all") -> float:
+        """The median of the runs without."""
+        return statistics.median(bare.took(clock, part) for bare, _ in self)
+
+
+def _figure(found: list[float]) -> Figure:
+    if len(found) < 4:
+        return Figure(statistics.median(found), None)
+    low, _, high = statistics.quantiles(found, n=4)
+    return Figure(statistics.median(found), (high - low) / 2)
+
+
+def write(folder: Path, files: dict[str, str], tests: int = 0) -> None:
+    """Write a suite."""
     for name, source in files.items():
-        text = textwrap.dedent(source.replace("{count}", str(tests // 5)))
+        text = textwrap.dedent(source.replace("{count}", str(tests)))
         (folder / f"{name}.py").write_text(text, encoding="utf-8")
 
 
-def pytest_run(folder: Path, *options: str) -> Callable[[], float]:
-    """Run pytest there: seconds of processor time, which other work on the machine adds less to."""
+def suite(folder: Path, tests: int) -> None:
+    """The one of five kinds."""
+    write(folder, {"shop": APPLICATION, "conftest": CONFTEST, "test_shop": TESTS}, tests // 5)
 
-    def run() -> float:
-        command = [sys.executable, "-c", _TIMED, *PLAIN, *options]
-        environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(folder / ".byte-code")}
-        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # nobody's tests compile txprof each time
-        done = subprocess.run(
-            command, cwd=folder, capture_output=True, check=False, text=True, env=environment
-        )
-        if done.returncode:
-            raise RuntimeError(done.stdout + done.stderr)
-        return float(done.stdout.splitlines()[-1])
 
-    return run
+def pytest_run(folder: Path, *options: str) -> Run:
+    """Run pytest there."""
+    command = [sys.executable, "-c", _TIMED, *PLAIN, *options]
+    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(folder / ".byte-code")}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # nobody's tests compile txprof each time
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, check=False, text=True, env=environment
+    )
+    if done.returncode:
+        raise RuntimeError(done.stdout + done.stderr)
+    marks = json.loads(done.stdout.splitlines()[-1])
+    wall, processor = (
+        Spent(*((until - since) * 1e3 for since, until in itertools.pairwise(clock)))
+        for clock in zip(*marks, strict=True)
+    )
+    return Run(wall, processor)
 
 
 _TIMED = """
-import sys, time, pytest
-since = time.process_time()
-status = pytest.main(sys.argv[1:])
+import json, sys, time, pytest
+
+class Marks:
+    def __init__(self):
+        self.at = []
+
+    def mark(self):
+        self.at.append((time.perf_counter(), time.process_time()))
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtestloop(self):
+        self.mark()
+        result = yield
+        self.mark()
+        return result
+
+marks = Marks()
+marks.mark()
+status = pytest.main(sys.argv[1:], plugins=[marks])
+marks.mark()
 print()
-print(time.process_time() - since)
+print(json.dumps(marks.at))
 sys.exit(status)
 """
 
 
-def turns(variants: dict[str, Callable[[], float]], count: int) -> Samples:
-    """Let them take turns, each time the other one first."""
-    found = Samples(a_turn=1)
-    names = list(variants)
-    for run in variants.values():
-        run()  # its byte code is cached now
+def pairs(folder: Path, bare: tuple[str, ...], on: tuple[str, ...], count: int) -> Pairs:
+    """So many pairs of runs there, with these options."""
+    for options in (bare, on):
+        pytest_run(folder, *options)  # its byte code is cached now
+    found = Pairs()
     for turn in range(count):
-        for name in names if turn % 2 else reversed(names):
-            found.seconds.setdefault(name, []).append(variants[name]())
+        if turn % 2:
+            with_plugin = pytest_run(folder, *on)
+            without = pytest_run(folder, *bare)
+        else:
+            without = pytest_run(folder, *bare)
+            with_plugin = pytest_run(folder, *on)
+        found.append((without, with_plugin))
     return found
+
+
+def tell_suite(table: Table, what: str, found: Pairs) -> None:
+    """The rows of one suite: all of it beside the budget, and what that is made of."""
+    for clock in CLOCKS:
+        share = found.share(clock)
+        row = Row(
+            "suite", f"{what}, {clock}", share.median, BUDGET, "%", share.median, share.spread
+        )
+        table.add(
+            row.what,
+            f"{found.bare(clock):.0f}",
+            *_told(found.added(clock)),
+            f"{share.median:+.1f} %",
+            f"+{BUDGET:.0f} %",
+            table.judge(row),
+        )
+        for part, words in PARTS.items():
+            bare = found.bare(clock, part)
+            table.add(f"  {words}", f"{bare:.0f}", *_told(found.added(clock, part)))
+
+
+def tell_start_up(table: Table, found: Pairs) -> None:
+    """The rows of the plugin that is not asked for."""
+    for clock in CLOCKS:
+        added = found.added(clock)
+        what = f"start-up, not asked for, {clock}"
+        row = Row("start-up", what, added.median, START_UP, "ms", *added)
+        table.add(
+            what,
+            f"{found.bare(clock):.0f}",
+            *_told(added),
+            MISSING,
+            f"+{START_UP:.0f} ms",
+            table.judge(row),
+        )
 
 
 def main() -> None:
     options = arguments(__doc__)
-    quick = options.quick
+    tests, count, starts = (20, 1, 1) if options.quick else (300, 11, 31)
     table = Table(
-        "Milliseconds of processor time that the pytest plugin adds",
-        *("what", "bare", "txprof", "that is", "budget", "verdict"),
+        "Milliseconds that the pytest plugin adds",
+        *("what", "bare", "txprof", "spread", "that is", "budget", "verdict"),
     )
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        tests = 20 if quick else 300
-        suite(folder, tests)
-        found = turns(
-            {"bare": pytest_run(folder), "txprof": pytest_run(folder, "--txprof")},
-            1 if quick else 7,
-        )
-        what = f"a suite of {tests} tests"
-        share = share_added(found)
-        table.add(
-            what,
-            *_millis(found),
-            f"{share:+.1%}".replace("%", " %"),
-            f"+{BUDGET:.0%}".replace("%", " %"),
-            table.judge(
-                found.judged("suite", what, lambda one: share_added(one) * 100, BUDGET * 100, "%")
-            ),
-        )
+        suite(Path(name), tests)
+        found = pairs(Path(name), (), ("--txprof",), count)
+        tell_suite(table, f"{tests} tests of five kinds", found)
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        (folder / "test_it.py").write_text("def test_it():\n    pass\n", encoding="utf-8")
-        found = turns(
-            {"bare": pytest_run(folder, "-p", "no:txprof"), "txprof": pytest_run(folder)},
-            1 if quick else 15,
-        )
-        table.add(
-            "start-up, not asked for",
-            *_millis(found),
-            MISSING,
-            f"+{START_UP * 1e3:.1f}",
-            table.judge(
-                found.judged_added(
-                    "start-up", "start-up, not asked for", "txprof", START_UP, scale=1e3, unit="ms"
-                )
-            ),
-        )
+        write(Path(name), {"test_plain": PLAIN_TESTS}, tests)
+        found = pairs(Path(name), (), ("--txprof",), count)
+        tell_suite(table, f"{tests} tests without a database", found)
+    with tempfile.TemporaryDirectory() as name:
+        write(Path(name), {"test_it": ONE_TEST})
+        tell_start_up(table, pairs(Path(name), ("-p", "no:txprof"), (), starts))
+    table.note("Medians over pairs of runs; spread: half of the range of the middle half of them.")
     publish(table, options)
 
 
-def share_added(found: Samples) -> float:
-    """0.02: the suite takes 2 % longer."""
-    return found.added("txprof") / found.figure("bare")
-
-
-def _millis(found: Samples) -> tuple[str, str]:
-    return f"{found.figure('bare') * 1e3:.1f}", f"{found.added('txprof') * 1e3:+.1f}"
+def _told(figure: Figure) -> tuple[str, str]:
+    spread = MISSING if figure.spread is None else f"±{figure.spread:.1f}"
+    return f"{figure.median:+.1f}", spread
 
 
 if __name__ == "__main__":

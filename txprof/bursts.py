@@ -26,6 +26,10 @@ _CATALOGUE = re.compile(
 )
 
 
+_NONE: Any = frozenset()
+"""Stands for a set until something is in it: most statements run once in an entry."""
+
+
 class Sample:
     """What the parameters of a statement's executions tell: hashes, and no more than needed."""
 
@@ -37,8 +41,8 @@ class Sample:
         self._names: tuple[str, ...] | None = None
         self.many = False
         """Whether an execution was of many sets of parameters."""
-        self.distinct: set[int] = set()
-        self.varying: set[int] = set()
+        self.distinct: set[int] = _NONE
+        self.varying: set[int] = _NONE
         """Parameters that differ between executions, by index."""
 
     def take(self, parameters: Any) -> None:
@@ -60,7 +64,7 @@ class Sample:
             self._first, self._names = other._first, other._names
         elif theirs and same_text:
             self.varying |= _differing(ours, theirs)
-        self.distinct |= other.distinct
+        self.distinct = {*self.distinct, *other.distinct}
         self.many = self.many or other.many
         if same_text:
             self.varying |= other.varying
@@ -70,7 +74,7 @@ class Sample:
         if self._first is not None and type(self._first) is not _Hashes:
             self._names = tuple(self._first) if isinstance(self._first, dict) else None
             self._first = _hashes(self._first)
-            self.distinct.add(hash(self._first))
+            self.distinct = {hash(self._first)}
         found: _Hashes | None = self._first
         return found
 

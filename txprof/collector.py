@@ -11,23 +11,22 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Hashable, Iterable
 from contextvars import ContextVar
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from txprof.callsite import Frame, Path
+from txprof.callsite import Path
 from txprof.clock import clock
 from txprof.entries import COMPACTED, OTHERS, Entry, Key, Rows, add_rows, compact
 from txprof.exemplars import Slowest
 from txprof.forking import new_lock
 from txprof.model import Site
+from txprof.parts import Part, add_by_key, by_key, fold
 from txprof.perthread import PerThread
 from txprof.pooled import HoldRow, PoolRow
 from txprof.recorded import (
     BurstRow,
     CallRow,
     CheckoutRow,
-    IdleRow,
     Recorded,
-    TransactionRow,
     added,
 )
 from txprof.redaction import redactor
@@ -36,63 +35,7 @@ from txprof.settings import Settings
 if TYPE_CHECKING:
     from txprof.recorded import FunctionRow
 
-Row = TypeVar("Row", BurstRow, IdleRow, TransactionRow, CallRow, CheckoutRow, PoolRow, HoldRow)
-
-
 _CASES = 1_024
-
-
-class _Part:
-    """One thread's aggregates."""
-
-    __slots__ = (
-        "bursts",
-        "calls",
-        "cases",
-        "checkouts",
-        "holds",
-        "idle",
-        "limit",
-        "pools",
-        "statements",
-        "transactions",
-    )
-
-    def __init__(self) -> None:
-        self.statements: Rows = {}
-        self.limit = COMPACTED
-        self.bursts: dict[tuple[Any, ...], BurstRow] = {}
-        self.idle: dict[tuple[Any, ...], IdleRow] = {}
-        self.transactions: dict[tuple[Any, ...], TransactionRow] = {}
-        self.calls: dict[tuple[Any, ...], CallRow] = {}
-        self.cases: dict[tuple[Hashable, str | None], CallRow] = {}
-        """The rows of `calls`, by what is quicker to compare than a call path."""
-        self.pools: dict[str, PoolRow] = {}
-        self.holds: dict[tuple[str, Frame | None], HoldRow] = {}
-        self.checkouts: dict[tuple[Any, ...], CheckoutRow] = {}
-
-
-def _fold(into: _Part, part: _Part) -> None:
-    add_rows(into.statements, part.statements)
-    _add_rows(into.bursts, part.bursts)
-    _add_rows(into.idle, part.idle)
-    _add_rows(into.transactions, part.transactions)
-    _add_rows(into.calls, part.calls)
-    _add_rows(into.pools, part.pools)
-    _add_rows(into.holds, part.holds)
-    _add_rows(into.checkouts, part.checkouts)
-
-
-def _add_rows(into: dict[Any, Row], rows: dict[Any, Row]) -> None:
-    for key, row in list(rows.items()):
-        if key in into:
-            into[key].add(row)
-        else:
-            into[key] = row
-
-
-def _by_key(rows: list[Row]) -> dict[Any, Row]:
-    return {row.key(): replace(row) for row in rows}
 
 
 class Collector:
@@ -126,7 +69,7 @@ class Collector:
         """Since when there has been a profiled call, or the block, under way without a pause."""
         self._open: set[Entry] = set()
         self._unfolded: set[Entry] = set()
-        self._parts = PerThread(_Part, _fold)
+        self._parts = PerThread(Part, fold)
         self._lock = new_lock()
 
     # Entries.
@@ -185,12 +128,12 @@ class Collector:
             if len(mine.statements) > mine.limit:
                 compact(mine.statements)
                 mine.limit = max(COMPACTED, 2 * len(mine.statements))
-            _add_rows(mine.bursts, _by_key(found.bursts))
+            add_by_key(mine.bursts, by_key(found.bursts))
         if entry.idle or entry.long:
             found.idle, found.transactions = added(entry.idle), added(entry.long)
             entry.idle, entry.long = [], []
-            _add_rows(mine.idle, _by_key(found.idle))
-            _add_rows(mine.transactions, _by_key(found.transactions))
+            add_by_key(mine.idle, by_key(found.idle))
+            add_by_key(mine.transactions, by_key(found.transactions))
         return self.redact.recorded(found)
 
     def _bursts(self, entry: Entry, rows: Rows) -> list[BurstRow]:
@@ -216,7 +159,7 @@ class Collector:
         mine.count += 1
         return mine
 
-    def _row(self, part: _Part, row: CallRow, allowed: str | None) -> CallRow:
+    def _row(self, part: Part, row: CallRow, allowed: str | None) -> CallRow:
         rows = part.calls
         row = replace(row, allowed=allowed, target=self.redact("target", row.target))
         key = row.key()

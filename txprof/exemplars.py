@@ -116,6 +116,10 @@ class Slowest:
         """Whether one of so many seconds may be among them: asked before its row is made."""
         return seconds >= self._floor
 
+    def close(self) -> None:
+        """Nobody reads what would come from now on."""
+        self._floor = float("inf")
+
     def add(self, row: ExemplarRow, since: float, end: End) -> None:
         """One ended, on a hold that ends later."""
         with self._lock:
@@ -123,7 +127,7 @@ class Slowest:
             if len(self._kept) > self.limit:
                 self._kept.sort(key=_row)
                 del self._kept[self.limit :]
-            if len(self._kept) == self.limit:
+            if len(self._kept) == self.limit and self._floor < float("inf"):
                 self._floor = max(map(_row, self._kept)).seconds
 
     def rows(self) -> list[ExemplarRow]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from txprof.visits import Boundary
+    from txprof.boundary import Boundary
 
 
 def _nowhere(_file: str) -> bool:
@@ -45,7 +45,7 @@ class Harness:
     def boundary(self) -> Boundary:
         """What the sensors ask."""
         if self._boundary is None:
-            from txprof.visits import Boundary
+            from txprof.boundary import Boundary
 
             self._boundary = Boundary(*self._questions)
         return self._boundary

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from types import FrameType
+from types import FrameType, FunctionType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
@@ -89,16 +89,19 @@ class Profiling:
 
             self._runs.append(None)
             return Profile.of(Recorded([name], 0.0, 0.0, runs=0), self._settings)
-        from txprof.lines.targets import functions_of
         from txprof.runs import BlockRun
 
         names = [target for target in self._targets if isinstance(target, str)]
-        functions = [
-            function
-            for target in self._targets
-            if not isinstance(target, str)
-            for function in functions_of(target)
-        ]
+        functions: list[FunctionType] = []
+        if len(names) < len(self._targets):
+            from txprof.lines.targets import functions_of
+
+            functions = [
+                function
+                for target in self._targets
+                if not isinstance(target, str)
+                for function in functions_of(target)
+            ]
         run = BlockRun(
             name,
             functions,

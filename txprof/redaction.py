@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import pkgutil
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import replace
@@ -62,6 +61,8 @@ class Redactor:
         token = _asking.set(True)
         try:
             if self._function is None:
+                import pkgutil
+
                 self._function = pkgutil.resolve_name(str(self._setting))
             with safety.aside():
                 answer = self._function(kind, text)

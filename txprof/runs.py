@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from types import FunctionType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from txprof import callsite, lines, policy, rules, sensors, visits
 from txprof.collector import (
@@ -23,8 +23,6 @@ from txprof.collector import (
     watch_process,
 )
 from txprof.entries import Entry
-from txprof.lines import main_module, openers
-from txprof.lines.names import Names
 from txprof.model import Finding
 from txprof.recorded import Recorded
 from txprof.results import Profile
@@ -32,7 +30,10 @@ from txprof.safety import note_once
 from txprof.sensors import sessions
 from txprof.sensors.leaks import Leaks
 from txprof.settings import Settings
-from txprof.visits import Boundary
+
+if TYPE_CHECKING:
+    from txprof.boundary import Boundary
+    from txprof.lines.names import Names
 
 
 class Run:
@@ -42,12 +43,13 @@ class Run:
         _end_what_is_over()
         callsite.include(settings.application)
         sensors.install(with_sockets=settings.sockets)
-        timer = lines.timer()
-        collector = Collector(name, settings, function_rows=timer.rows)
-        self.collector = collector
+        self.collector = collector = Collector(name, settings, function_rows=lines.rows)
         self.profile = Profile(collector.snapshot, settings)
-        timer.attach(functions, collector)
+        if functions:
+            self.time_lines(functions)
         if settings.lines == "auto":
+            from txprof.lines import openers
+
             openers.watch()
 
     def time_lines(self, functions: Iterable[FunctionType]) -> None:
@@ -57,7 +59,8 @@ class Run:
     def close(self) -> None:
         """It is over: keep what there is, and let go of the functions."""
         self.profile.finish()
-        lines.timer().release(self.collector)
+        self.collector.slowest.close()
+        lines.release(self.collector)
 
 
 class BlockRun(Run):
@@ -74,8 +77,12 @@ class BlockRun(Run):
         before_main: bool = False,
         around: Boundary | None = None,
     ) -> None:
-        self._names = Names(names, before_main=before_main)
-        loaded = self._names.loaded()
+        self._names: Names | None = None
+        if names:
+            from txprof.lines.names import Names
+
+            self._names = Names(names, before_main=before_main)
+        loaded = [] if self._names is None else self._names.loaded()
         super().__init__(name, functions, settings)
         for found, by_file in loaded:
             self._attach(found, by_file)
@@ -88,9 +95,12 @@ class BlockRun(Run):
             sessions.listen()
             before = around.visits
             self.profile.ask(visits=lambda: around.visits - before)
-        self._names.start(self._attach)
-        if before_main and names:
-            main_module.find(self._names, self.collector)
+        if self._names is not None:
+            self._names.start(self._attach)
+            if before_main:
+                from txprof.lines import main_module
+
+                main_module.find(self._names, self.collector)
         self._in_context = scope == "context"
         if self._in_context:
             self._entry = self.collector.begin(is_block=True)
@@ -103,14 +113,16 @@ class BlockRun(Run):
 
     def abandon(self) -> None:
         """In a forked child: the block is its parent's, and so is what was counted."""
-        self._names.stop(tell=False)
+        if self._names is not None:
+            self._names.stop(tell=False)
         unwatch_process(self._entry)
         unwatch_context(self._entry)
         self.close()
 
     def leave(self, *, failed: bool, tell_names: bool = True) -> None:
         """The block was left. `tell_names`: say which names led nowhere."""
-        self._names.stop(tell=tell_names)
+        if self._names is not None:
+            self._names.stop(tell=tell_names)
         if self._in_context:
             unwatch_context(self._entry)
         else:
@@ -185,7 +197,8 @@ def _end_what_is_over() -> None:
 def _end(profile: Profile, collector: Collector, place: tuple[Any, ...]) -> None:
     """A decorated function is gone: add it up with those of the same place that went before."""
     profile.finish()
-    lines.timer().release(collector)
+    collector.slowest.close()
+    lines.release(collector)
     reports = _at_exit.get(place)
     if reports is not None and profile in reports:
         _add_up(reports)

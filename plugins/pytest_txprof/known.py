@@ -25,11 +25,9 @@ import fnmatch
 import json
 import os
 import tempfile
-import tomllib
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -44,8 +42,7 @@ _KEYS = ("fingerprint", "rule", "file", "function", "target", "test", "reason")
 _PATTERNS = ("rule", "file", "function", "target")
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One known finding, or, of an `allow`, a pattern of them; None is what it does not say."""
 
     section: str
@@ -157,7 +154,7 @@ class Known:
                 todo.setdefault(str(entry.fingerprint), entry)
         tests = {finding["fingerprint"]: finding["test"] for finding in reversed(list(found))}
         kept = [
-            replace(entry, test=tests.get(entry.fingerprint, entry.test))
+            entry._replace(test=tests.get(entry.fingerprint, entry.test))
             if entry.section == "todo" and entry.test is None
             else entry
             for entry in kept
@@ -167,6 +164,8 @@ class Known:
 
 def read(file: Path) -> list[Entry]:
     """The entries of a file; UsageError names the place and what is wrong."""
+    import tomllib
+
     try:
         document = tomllib.loads(file.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,19 +24,36 @@ Parse = Callable[[object], Any]
 """A value as it was written -> as it is used; TypeError or ValueError that says what is allowed."""
 
 
-@dataclass(frozen=True, slots=True)
 class Option:
-    """A choice. `name` is "mode" of `--txprof-mode`, `txprof_mode`, and `mode` elsewhere."""
+    """A choice. `name` is "mode" of `--txprof-mode`, `txprof_mode`, and `mode` elsewhere.
 
-    name: str
-    parse: Parse
-    default: Any
-    help: str
-    of_test: bool = False
-    """Whether a marker may choose it for one test."""
-    is_list: bool = False
-    metavar: str | None = None
-    """None for a flag."""
+    Args:
+        of_test: whether a marker may choose it for one test.
+        metavar: None for a flag.
+    """
+
+    # Plain: it is defined each time that pytest starts, in whichever project. Dataclasses and named
+    # tuples compile code for that.
+    __slots__ = ("default", "help", "is_list", "metavar", "name", "of_test", "parse")
+
+    def __init__(
+        self,
+        name: str,
+        parse: Parse,
+        default: Any,
+        help: str,
+        *,
+        of_test: bool = False,
+        is_list: bool = False,
+        metavar: str | None = None,
+    ) -> None:
+        self.name = name
+        self.parse = parse
+        self.default = default
+        self.help = help
+        self.of_test = of_test
+        self.is_list = is_list
+        self.metavar = metavar
 
     @property
     def flag(self) -> str:
@@ -194,9 +210,9 @@ class Choices:
         """A choice for all tests."""
         return self._first(_BY_NAME[name], None)
 
-    def of_test(self, name: str, item: pytest.Item) -> Any:
-        """A choice for one test."""
-        if item.get_closest_marker("txprof") is not None:
+    def of_test(self, name: str, item: pytest.Item | None) -> Any:
+        """A choice for one test; None stands for all that have no marker."""
+        if item is not None:
             return self._first(_BY_NAME[name], item)
         if name not in self._of_run:
             self._of_run[name] = self.of_run(name)

@@ -35,6 +35,7 @@ class Suite:
         self._config = config
         self._modules: set[str] = set()
         self._plugins: set[str] = set()
+        self._known: dict[str, bool] = {}
         self.harness = txprof.Harness(self.is_suite, is_script=self._modules.__contains__)
 
     def collected(self, items: Iterable[pytest.Item]) -> None:
@@ -44,10 +45,17 @@ class Suite:
             file = getattr(plugin, "__file__", None)
             if isinstance(file, str):
                 self._plugins.add(file)
+        self._known.clear()
         self.harness.forget()
 
     def is_suite(self, file: str) -> bool:
         """Whether a file is the suite's."""
+        known = self._known.get(file)
+        if known is None:
+            known = self._known[file] = self._is_suite(file)
+        return known
+
+    def _is_suite(self, file: str) -> bool:
         if file.startswith("<"):
             return file.startswith("<doctest")
         if any(f"{os.sep}{folder}{os.sep}" in file for folder in _INSTALLED):

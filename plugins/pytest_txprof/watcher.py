@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -18,16 +19,23 @@ from pytest_txprof.suite import Suite
 
 test_key = pytest.StashKey["Watched"]()
 
+_LIMITS = ("max_queries", "max_db_time")
+_MARKERS = frozenset(("txprof", "txprof_allow", *_LIMITS))
+
 
 class Watched:
     """One test whose call is watched."""
 
-    def __init__(self, item: pytest.Item, choices: Choices, *, judged: bool) -> None:
-        self.mode = choices.of_test("mode", item) if judged else "report"
-        self.rules: tuple[str, ...] | None = choices.of_test("rules", item)
-        self.raises = self.mode == "fail" and choices.of_test("on_finding", item) == "raise"
-        self.lines = choices.of_test("lines", item)
-        self.allowed = allowed_by_markers(item)
+    def __init__(
+        self, item: pytest.Item, marks: Collection[str], choices: Choices, *, judged: bool
+    ) -> None:
+        chooser = item if "txprof" in marks else None
+        self.mode = choices.of_test("mode", chooser) if judged else "report"
+        self.rules: tuple[str, ...] | None = choices.of_test("rules", chooser)
+        self.raises = self.mode == "fail" and choices.of_test("on_finding", chooser) == "raise"
+        self.lines = choices.of_test("lines", chooser)
+        self.allowed = allowed_by_markers(item) if "txprof_allow" in marks else {}
+        self.limits = [name for name in _LIMITS if name in marks]
         self.block: Any = None
         """Watches while it is open."""
         self.profile: txprof.Profile | None = None
@@ -74,10 +82,11 @@ class Watcher:
         """Told of the tests once they are known; their markers are checked."""
         self.suite.collected(items)
         for item in items:
-            self.choices.check_test(item)
-            allowed_by_markers(item)
-            for name in ("max_queries", "max_db_time"):
-                limit(item, name)
+            if _marks(item):
+                self.choices.check_test(item)
+                allowed_by_markers(item)
+                for name in _LIMITS:
+                    limit(item, name)
 
     # Around a test.
 
@@ -136,6 +145,8 @@ class Watcher:
         if watched is not None and watched.reported is not None:
             report.txprof = watched.reported  # type: ignore[attr-defined]
             watched.reported = None
+        if watched is not None and report.when == "teardown":
+            del item.stash[test_key]  # items live until the end of the run, and so would profiles
         self._guard.tell(report)
         return report
 
@@ -175,10 +186,11 @@ class Watcher:
                 self._judge(item, watched, quiet=False, late=late)
 
     def _watched(self, item: pytest.Item) -> Watched | None:
-        marked = item.get_closest_marker("txprof") is not None
-        limited = any(limit(item, name) is not None for name in ("max_queries", "max_db_time"))
-        if self._all or marked or limited or "txprof" in getattr(item, "fixturenames", ()):
-            return Watched(item, self.choices, judged=self._all or marked)
+        marks = _marks(item)
+        judged = self._all or "txprof" in marks
+        limited = any(name in marks for name in _LIMITS)
+        if judged or limited or "txprof" in getattr(item, "fixturenames", ()):
+            return Watched(item, marks, self.choices, judged=judged)
         return None
 
     # What became of it.
@@ -203,12 +215,16 @@ class Watcher:
                 open_findings.append(finding)
             told.append(self._told(finding, why, fails=watched.fails(finding)))
         failing = [finding for finding in open_findings if watched.fails(finding)]
-        limits = [] if watched.is_judged else self._limits(item, watched.profile)
+        limits = []
+        figures = _NOTHING
         if not watched.is_judged:
+            queries = queries_of(watched.profile)
+            limits = self._limits(item, watched, queries)
             self.recordings.keep(item, watched.profile)
-            item.user_properties += self._properties(watched.profile, open_findings)
+            figures = self._figures(watched.profile, queries)
+            item.user_properties += self._properties(figures, open_findings)
         watched.reported = {
-            **self._figures(watched),
+            **figures,
             "nodeid": item.nodeid,
             "mode": watched.mode,
             "findings": told,
@@ -233,12 +249,8 @@ class Watcher:
             return f"@pytest.mark.txprof_allow: {watched.allowed[finding.rule]}"
         return self.known.suppresses(finding)
 
-    def _figures(self, watched: Watched) -> dict[str, Any]:
+    def _figures(self, profile: txprof.Profile, queries: Sequence[txprof.Query]) -> dict[str, Any]:
         """What the summary adds up."""
-        profile = watched.profile
-        assert profile is not None
-        if watched.is_judged:
-            return {"tests": 0, "statements": 0, "calls": 0, "visits": 0, "holds": [], "files": []}
         holds = [
             [exemplar.seconds, self._shown.place(exemplar.opened[0])]
             for exemplar in profile.exemplars
@@ -246,16 +258,16 @@ class Watcher:
         ]
         return {
             "tests": 1,
-            "statements": sum(query.count for query in queries_of(profile)),
+            "statements": sum(query.count for query in queries),
             "calls": profile.external_calls,
             "visits": profile.visits,
             "holds": holds,
-            "files": sorted(self._files(profile)),
+            "files": sorted(self._files(queries)),
         }
 
-    def _files(self, profile: txprof.Profile) -> set[str]:
+    def _files(self, queries: Sequence[txprof.Query]) -> set[str]:
         """Those of the application that ran statements."""
-        files = {site.file for query in profile.queries for site in query.call_path}
+        files = {site.file for query in queries for site in query.call_path}
         return {self._shown.file(file) for file in files if not self.suite.is_suite(file)}
 
     def _told(self, finding: txprof.Finding, why: str | None, *, fails: bool) -> dict[str, Any]:
@@ -275,19 +287,22 @@ class Watcher:
         }
 
     def _properties(
-        self, profile: txprof.Profile, findings: Iterable[txprof.Finding]
+        self, figures: Mapping[str, Any], findings: Iterable[txprof.Finding]
     ) -> list[tuple[str, object]]:
         """For the JUnit report."""
         return [
-            ("txprof.statements", sum(query.count for query in queries_of(profile))),
-            ("txprof.external_calls", profile.external_calls),
+            ("txprof.statements", figures["statements"]),
+            ("txprof.external_calls", figures["calls"]),
             *(("txprof.finding", self._shown.one_line(finding)) for finding in findings),
         ]
 
-    def _limits(self, item: pytest.Item, profile: txprof.Profile) -> list[str]:
+    def _limits(
+        self, item: pytest.Item, watched: Watched, queries: Sequence[txprof.Query]
+    ) -> list[str]:
         """What the test's limits have to say."""
+        if not watched.limits:
+            return []
         told = []
-        queries = queries_of(profile)
         count = sum(query.count for query in queries)
         seconds = sum(query.seconds for query in queries)
         most, longest = limit(item, "max_queries"), limit(item, "max_db_time")
@@ -314,6 +329,17 @@ def _check_settings() -> None:
         txprof.profile(on_finding="ignore")
     except (TypeError, ValueError) as error:
         raise pytest.UsageError(f"txprof: {error}") from None
+
+
+_NOTHING: Mapping[str, Any] = MappingProxyType(
+    {"tests": 0, "statements": 0, "calls": 0, "visits": 0, "holds": [], "files": []}
+)
+"""The figures of a test that was counted already."""
+
+
+def _marks(item: pytest.Item) -> frozenset[str]:
+    """Which of our markers it has: most tests have none, and then no more is asked."""
+    return _MARKERS.intersection(marker.name for marker in item.iter_markers())
 
 
 def allowed_by_markers(item: pytest.Item) -> dict[str, str]:

@@ -14,7 +14,7 @@ from pytest_txprof.suite import Suite
 
 import txprof
 from txprof import visits
-from txprof.visits import Boundary
+from txprof.boundary import Boundary
 
 TESTS = """
 import threading

@@ -53,3 +53,20 @@ def test_nothing_of_txprof_is_imported_until_it_is_asked_for(tmp_path: Path) -> 
     )
     assert done.returncode == 0, done.stdout
     assert "txprof" not in done.stdout
+
+
+def test_what_was_seen_of_a_test_goes_when_the_test_is_over(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(
+        "import gc, pytest, txprof\n"
+        "@pytest.mark.parametrize('number', range(3))\n"
+        "def test_it(number):\n"
+        "    gc.collect()\n"
+        "    profiles = [each for each in gc.get_objects() if type(each) is txprof.Profile]\n"
+        "    assert len(profiles) == 1\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--txprof"]
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, check=False, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stdout
+    assert "3 tests watched" in done.stdout

@@ -17,9 +17,10 @@ from txprof.sensors.inspecting import is_due
 from txprof.sensors.locks import taken
 from txprof.settings import minima
 from txprof.source import enclosing_with
-from txprof.visits import Boundary, Counted
+from txprof.visits import Counted
 
 if TYPE_CHECKING:
+    from txprof.boundary import Boundary
     from txprof.sensors.external import Described, ExternalCall
 
 

@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from types import FunctionType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from txprof import collector, context, policy
 from txprof.context import Hold
@@ -19,7 +19,10 @@ from txprof.rules import pool as rules
 from txprof.safety import note_once
 from txprof.sensors import checkouts, exemplars, pooling
 from txprof.sensors.checkouts import Guard
-from txprof.visits import OWN, Boundary
+from txprof.visits import OWN
+
+if TYPE_CHECKING:
+    from txprof.boundary import Boundary
 
 _HAND_OVER = ("__enter__", "__aenter__", "__init__")
 """Methods that take a connection for somebody else to give back."""

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from txprof import collector
 from txprof.entries import flush_here
 from txprof.recorded import Load
 from txprof.safety import drop_own_frame
-from txprof.sensors.placing import Target
+from txprof.sensors.placing import Target, only_where
 
 _PLAIN = Load()
 _EAGER = Load("eager")
@@ -69,6 +70,7 @@ def _named(relationship: Any) -> str:
     return f"{relationship.parent.class_.__name__}.{relationship.key}"
 
 
+@only_where(collector.watches)
 def _flush(wrapped: Any, _session: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """The writes of one flush are one write, and what it probes for is none of the program's."""
     token = flush_here.set(object())

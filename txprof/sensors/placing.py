@@ -5,10 +5,8 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
-import pkgutil
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
@@ -18,8 +16,7 @@ from txprof.around import ANNOTATIONS, Wrapper
 from txprof.safety import drop_own_frame, note_once
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """A function to wrap: "requests.sessions", "Session.send"."""
 
     module: str
@@ -29,8 +26,7 @@ class Target:
     """Whether supported versions of the library are without it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Client:
+class Client(NamedTuple):
     """A library that calls the outside world: what of it is wrapped, and how its calls look.
 
     `name` is that of its distribution, or of the module of the standard library; `shown` the target
@@ -107,6 +103,13 @@ def _forget(sensor: Any) -> None:
     _stepped.pop(id(sensor), None)
 
 
+def _resolved(function: Any) -> tuple[Any, tuple[str]]:
+    """How a pickle finds a function again."""
+    import pkgutil  # nobody else in the program may need it
+
+    return pkgutil.resolve_name, (f"{function.__module__}:{function.__qualname__}",)
+
+
 class BoundSensor(wrapt.BoundFunctionWrapper):  # type: ignore[misc, type-arg, unused-ignore]
     """`Session.send` or `session.send`, where `send` is a Sensor."""
 
@@ -122,7 +125,7 @@ class BoundSensor(wrapt.BoundFunctionWrapper):  # type: ignore[misc, type-arg, u
     def __reduce_ex__(self, protocol: Any) -> Any:
         instance = getattr(self.__wrapped__, "__self__", None)
         if instance is None:
-            return pkgutil.resolve_name, (f"{self.__module__}:{self.__qualname__}",)
+            return _resolved(self)
         return getattr, (instance, self.__name__)
 
 
@@ -163,7 +166,7 @@ class Sensor(wrapt.FunctionWrapper):  # type: ignore[misc, type-arg, unused-igno
         return self
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        return pkgutil.resolve_name, (f"{self.__module__}:{self.__qualname__}",)
+        return _resolved(self)
 
 
 class Placed(NamedTuple):
@@ -219,6 +222,15 @@ def place_when_imported(target: Target) -> None:
         wrapt.register_post_import_hook(
             lambda _module: _place(target, imported=True), target.module
         )
+
+
+def place_now(target: Target, *, imported: bool = False) -> None:
+    """Wrap it if its module is there, and again when it is not wrapped as a profile begins.
+
+    `imported`: just now, in full.
+    """
+    _targets.setdefault(target)
+    _place(target, imported=imported)
 
 
 def withdraw(target: Target) -> None:

@@ -14,10 +14,13 @@ from typing import Any
 
 import wrapt
 
-from txprof import callsite, visits
+from txprof import visits
+from txprof.places import Start, here
 from txprof.safety import note_once
 from txprof.sensors.checkouts import holds
 from txprof.visits import OWN, Inner
+
+_BEGIN = Start()
 
 _hooked = False
 
@@ -66,7 +69,7 @@ def began(fairy: Any, key: Any, frame: FrameType, alive: Any = None) -> None:
             return
         by = visits.current.opens(frame)
         if by is not None and by is not OWN:
-            inner = Inner(key, by, callsite.path(frame), len(outer.locking), alive)
+            inner = Inner(key, by, here(_BEGIN).path, len(outer.locking), alive)
             hold.inner = [*hold.inner, inner]
     except Exception as error:
         note_once("the sensor of inner transactions", error)
