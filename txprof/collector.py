@@ -54,6 +54,7 @@ class _Part:
         "idle",
         "limit",
         "pools",
+        "settled",
         "statements",
         "transactions",
     )
@@ -67,6 +68,8 @@ class _Part:
         self.calls: dict[tuple[Any, ...], CallRow] = {}
         self.cases: dict[tuple[Hashable, str | None], CallRow] = {}
         """The rows of `calls`, by what is quicker to compare than a call path."""
+        self.settled: dict[Hashable, CallRow] = {}
+        """Those of cases about which nothing is left to be found out, or told."""
         self.pools: dict[str, PoolRow] = {}
         self.holds: dict[tuple[str, Frame | None], HoldRow] = {}
         self.checkouts: dict[tuple[Any, ...], CheckoutRow] = {}
@@ -215,6 +218,20 @@ class Collector:
             mine = part.cases[case, allowed] = self._row(part, row, allowed)
         mine.count += 1
         return mine
+
+    def settled(self, case: Hashable) -> CallRow | None:
+        """The row of a call that starts, counted, if calls of this case are settled here."""
+        row = self._parts.mine().settled.get(case)
+        if row is not None:
+            row.count += 1
+        return row
+
+    def settle(self, case: Hashable, row: CallRow) -> None:
+        """From now on calls of this case count in this row, and nothing else comes of them."""
+        settled = self._parts.mine().settled
+        if len(settled) >= _CASES:
+            settled.clear()
+        settled[case] = row
 
     def _row(self, part: _Part, row: CallRow, allowed: str | None) -> CallRow:
         rows = part.calls
