@@ -159,6 +159,20 @@ class Collector:
         mine.count += 1
         return mine
 
+    def settled(self, case: Hashable) -> CallRow | None:
+        """The row of a call that starts, counted, if calls of this case are settled here."""
+        row = self._parts.mine().settled.get(case)
+        if row is not None:
+            row.count += 1
+        return row
+
+    def settle(self, case: Hashable, row: CallRow) -> None:
+        """From now on calls of this case count in this row, and nothing else comes of them."""
+        settled = self._parts.mine().settled
+        if len(settled) >= _CASES:
+            settled.clear()
+        settled[case] = row
+
     def _row(self, part: Part, row: CallRow, allowed: str | None) -> CallRow:
         rows = part.calls
         row = replace(row, allowed=allowed, target=self.redact("target", row.target))

@@ -26,6 +26,7 @@ class Part:
         "idle",
         "limit",
         "pools",
+        "settled",
         "statements",
         "transactions",
     )
@@ -39,6 +40,8 @@ class Part:
         self.calls: dict[tuple[Any, ...], CallRow] = {}
         self.cases: dict[tuple[Hashable, str | None], CallRow] = {}
         """The rows of `calls`, by what is quicker to compare than a call path."""
+        self.settled: dict[Hashable, CallRow] = {}
+        """Those of cases about which nothing is left to be found out, or told."""
         self.pools: dict[str, PoolRow] = {}
         self.holds: dict[tuple[str, Frame | None], HoldRow] = {}
         self.checkouts: dict[tuple[Any, ...], CheckoutRow] = {}

@@ -48,6 +48,14 @@ def allowed_here(rule: str, watcher: Collector | None = None) -> str | None:
     return expected_of(rule, watcher) if expected else None
 
 
+def is_silent() -> bool:
+    """Whether neither the context, nor a test, nor a predicate has a say in what is allowed here.
+
+    What the settings allow is the same each time.
+    """
+    return not (expected or predicates or allowances.get())
+
+
 def expected_of(rule: str, watcher: Collector | None) -> str | None:
     """Why others than who expects a rule to be broken do not mind."""
     mine = [each.collector for each in expected if each.rule == rule]

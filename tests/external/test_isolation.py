@@ -328,6 +328,7 @@ INTERNALS = [
     (context, "open_here"),
     (context, "undecided_here"),
     (context, "deciding"),
+    (context, "judging_here"),
     (context, "call_path"),
     (callsite, "path"),
     (external, "minimum"),

@@ -59,7 +59,11 @@ class ExternalCall:
     )
 
     def __init__(
-        self, described: Described | None, rows: list[CallRow], due: list[CallRow] | None = None
+        self,
+        described: Described | None,
+        rows: list[CallRow],
+        due: list[CallRow] | None = None,
+        undecided: bool = False,
     ) -> None:
         self.described = described
         self._rows = rows
@@ -68,7 +72,7 @@ class ExternalCall:
         self._total = 0.0
         self._since = 0.0
         self._token: Token[ExternalCall | None] | None = None
-        self.undecided = False
+        self.undecided = undecided
         """Whether the owner of an open hold may yet come to wait for it: asked again at the end."""
         self.minimum: float | None = None
         """The seconds from which on it is a finding, if the settings have some for its kind."""
@@ -80,9 +84,10 @@ class ExternalCall:
 
     def leave(self) -> None:
         """It returned or raised: its time goes to the line that made it."""
-        token, self._token = self._token, None
+        token = self._token
         if token is None:
             return
+        self._token = None
         seconds = clock.now() - self._since
         try:
             _ongoing.reset(token)
@@ -92,20 +97,21 @@ class ExternalCall:
             self.undecided = False
             if _is_open_still():
                 self.take_back()
-                self._rows, self._due = _told(self.described, late=True)
+                self._judge_late(self.described)
         took = self._total + seconds
         if self.minimum is not None and took >= self.minimum and _is_open_still():
             self._judge_again(took)
         self._total = took
-        if self._rows and self.described is not None and context.holds_here.get():
+        rows = self._rows
+        if rows and self.described is not None and context.holds_here.get():
             try:
-                target = self.described.target
-                transactions.called(self._rows[0], target, self._since, seconds)
+                transactions.called(rows[0], self.described.target, self._since, seconds)
             except Exception as error:
                 note_once("an external call in its transaction", error)
-        for row in self._rows:
+        for row in rows:
             row.seconds += seconds
-            row.longest = max(row.longest, self._total)
+            if took > row.longest:
+                row.longest = took
         if self._due:
             due, self._due = self._due, None
             _inspect(due)
@@ -117,10 +123,15 @@ class ExternalCall:
         for row in self._rows:
             row.seconds -= self._total
         self.take_back()
-        self._rows, self._due = _told(self.described, late=True, took=took)
+        self._judge_late(self.described, took)
         for row in self._rows:
             row.seconds += self._total
         self.minimum = minimum(self.described.kind, above=took)
+
+    def _judge_late(self, described: Described, took: float = 0.0) -> None:
+        self._rows, news, self._due, *_ = judged(described, late=True, took=took)
+        if news:
+            _react(news, late=True)
 
     def end(self, *, failed: bool) -> None:
         """Nothing is left to do: it is a span (`txprof.around`)."""
@@ -345,32 +356,22 @@ def begin(described: Described) -> ExternalCall | None:
 
     None if it is part of another call.
     """
-    return None if is_nested() else _begin(described)
+    outer = _ongoing.get()
+    return _begin(described) if outer is None or not outer.entered else None
 
 
 def _begin(described: Described) -> ExternalCall:
-    call = ExternalCall(described, *_told(described))
-    if context.holds_here.get():
+    rows, news, due, undecided, timed = judged(described, late=False)
+    if news:
+        _react(news, late=False)
+    call = ExternalCall(described, rows, due, undecided)
+    if timed and context.holds_here.get():
         try:
-            call.undecided = context.undecided_here()
             call.minimum = minimum(described.kind, above=0.0)
         except Exception as error:
             note_once("the start of an external call", error)
     call.enter()
     return call
-
-
-def _told(
-    described: Described, *, late: bool = False, took: float = 0.0
-) -> tuple[list[CallRow], list[CallRow]]:
-    """The rows that a call here counts in, and those of which the server is to be asked.
-
-    `on_finding` is told of what is wrong with it.
-    """
-    rows, news, due = judged(described, late=late, took=took)
-    if news:
-        _react(news, late=late)
-    return rows, due
 
 
 @contextmanager

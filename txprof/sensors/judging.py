@@ -31,9 +31,12 @@ News = tuple[collector.Collector, Key, CallRow]
 """A collector that is to be told of a finding, and the call behind it."""
 
 
-Judged = tuple[list[CallRow], list[News], list[CallRow]]
+Judged = tuple[list[CallRow], list[News], list[CallRow] | None, bool, bool]
 """The rows that a call counts in, one a watcher; the findings to tell of; the rows for which the
-server is to be asked who waits."""
+server is to be asked who waits, if any; whether the owner of an open hold may yet come to wait for
+it, and whether it may yet take long enough: to be asked again as it ends."""
+
+_NO_NEWS: list[News] = []
 
 
 def judged(described: Described, *, late: bool, took: float = 0.0) -> Judged:
@@ -42,36 +45,66 @@ def judged(described: Described, *, late: bool, took: float = 0.0) -> Judged:
     `late`: the call is over; `took`: the seconds that it ran by now.
     """
     rows: list[CallRow] = []
-    news: list[News] = []
-    due: list[CallRow] = []
+    news: list[News] = _NO_NEWS
+    due: list[CallRow] | None = None
+    undecided = timed = False
     try:
+        hold, undecided = context.judging_here(late=late)
         shared: Case | None = None
         for watcher in collector.active():
             if watcher.harness is not None:
                 case = _case_inside(described, watcher.harness, late=late)
             else:
-                case = shared = shared or _case(described, late=late)
-            row, rule, site = case.row, case.rule, case.site
-            asks = False
-            allowed = None
-            if rule is not None and site is not None:
-                allowed = policy.allowed(rule, row, described.host, watcher)
-                if allowed is None:
-                    allowed = case.commented
-                if watcher.settings.min_ms:
-                    least = minima(watcher.settings.min_ms).get(row.kind, 0.0)
-                    if allowed is None and took < least:
-                        allowed = f"shorter than {least * 1e3:g} ms"
-                if allowed is None:
-                    key = (rule, site, row.kind, watcher.redact("target", row.target))
-                    if _is_news(key, watcher) and not _is_told(described.follows, watcher):
-                        news.append((watcher, key, row))
-                    asks = rule == external_io.IN_TRANSACTION and is_due(watcher, key)
-            rows.append(watcher.call(case, row, allowed))
-            due += rows[-1:] if asks else []
+                case = shared = shared or _case(described, hold, elsewhere=undecided)
+            # Nearly every call is like one before it: then this is all (benchmarks/calls.py).
+            if case.rule is None or policy.is_silent():
+                row = watcher.settled(case)
+                if row is not None:
+                    rows.append(row)
+                    continue
+            timed = timed or bool(watcher.settings.min_ms)
+            row, told, asks = _counted_anew(case, described, watcher, took)
+            rows.append(row)
+            if told is not None:
+                news = [*news, told]
+            if asks:
+                due = [*(due or ()), row]
     except Exception as error:
         note_once("the judgement of an external call", error)
-    return rows, news, due
+    return rows, news, due, undecided, timed
+
+
+def _counted_anew(
+    case: Case, described: Described, watcher: collector.Collector, took: float
+) -> tuple[CallRow, News | None, bool]:
+    """The row that a call counts in, what is to be told of it, and whether the server is asked."""
+    row, rule, site = case.row, case.rule, case.site
+    settings = watcher.settings
+    if rule is None or site is None:
+        counted = watcher.call(case, row, None)
+        if not settings.min_ms:
+            watcher.settle(case, counted)
+        return counted, None, False
+    news: News | None = None
+    asks = False
+    allowed = policy.allowed(rule, row, described.host, watcher)
+    if allowed is None:
+        allowed = case.commented
+    if settings.min_ms:
+        least = minima(settings.min_ms).get(row.kind, 0.0)
+        if allowed is None and took < least:
+            allowed = f"shorter than {least * 1e3:g} ms"
+    if allowed is None:
+        key = (rule, site, row.kind, watcher.redact("target", row.target))
+        if _is_news(key, watcher) and not _is_told(described.follows, watcher):
+            news = (watcher, key, row)
+        asks = rule == external_io.IN_TRANSACTION and is_due(watcher, key)
+    counted = watcher.call(case, row, allowed)
+    # The next such call comes here again as long as it could be told of, or be another's.
+    if news is None and not (asks or settings.min_ms or described.follows is not None):
+        if policy.is_silent():
+            watcher.settle(case, counted)
+    return counted, news, asks
 
 
 def minimum(kind: str, above: float) -> float | None:
@@ -125,40 +158,79 @@ _LOCKING = 8
 """With more statements that lock rows a case is not looked for again: asking would cost more."""
 
 _cases: dict[tuple[object, ...], Case] = {}
+"""Those of paths that were walked."""
+
+
+class _Target:
+    """What is known of the calls to one target."""
+
+    __slots__ = ("cases", "start")
+
+    def __init__(self) -> None:
+        self.start = Start()
+        self.cases: dict[object, Case] = {}
+
+
+_targets: dict[tuple[object, ...], _Target] = {}
 _starts: dict[str, Start] = {}
-"""By kind: calls of one kind come through the same libraries."""
+"""By kind: calls of one kind come through the same libraries, also to a target that is new."""
+
+_made_so_far = 0
+"""Cases of all targets, since they were forgotten."""
 
 
-def _case(described: Described, *, late: bool) -> Case:
-    """What happens here, and the line that mixes if one does."""
-    hold = context.deciding(context.open_here(late=late))
-    if hold is not None and not hold.is_here():
+def _case(described: Described, hold: Hold | None, *, elsewhere: bool) -> Case:
+    """What happens here, and the line that mixes if one does.
+
+    `elsewhere`: the owner of an open hold, perhaps of this one, is another task or thread.
+    """
+    if elsewhere and hold is not None and not hold.is_here():
         path = context.call_path(sys._getframe(1), hold)
         if hold.transaction is not None and len(hold.transaction.locking) > _LOCKING:
             return _case_of(described, hold, path)
         return _case_by_path(described, _counted(hold), path)
-    start = _starts.get(described.kind)
-    if start is None:
-        if len(_starts) >= _CASES:
-            _starts.clear()
-        start = _starts[described.kind] = Start()
-    place = here(start)
-    transaction = None if hold is None else hold.transaction
-    what = described[:3]  # without what it follows, which would be kept alive
-    key: tuple[object, ...]
+    # What it follows would be kept alive.
+    what = described if described[3] is None else (*described[:3], None)
+    try:
+        target = _targets[what]
+    except KeyError:
+        target = _new_target(what, described.kind)
+    place = here(target.start)
+    key: object
     if hold is None:
-        key = (*what, place)
-    elif transaction is None:
-        key = (*what, place, hold.engine, id(hold.path))
+        key = place
+    elif (transaction := hold.transaction) is None:
+        key = (place, hold.engine, id(hold.path))
+    elif not (locking := transaction.locking):
+        key = (place, hold.engine, id(hold.path), id(transaction.path))
+    elif len(locking) > _LOCKING:
+        return _case_of(described, hold, place.path)
     else:
-        locking = transaction.locking
-        key = (*what, place, hold.engine, id(hold.path), id(transaction.path))
-        if len(locking) > _LOCKING:
-            return _case_of(described, hold, place.path)
-        if locking:
-            key += (*locking, *map(id, locking.values()))
-    case = _cases.get(key)
-    return _known(key, _case_of(described, hold, place.path)) if case is None else case
+        key = (
+            *(place, hold.engine, id(hold.path), id(transaction.path)),
+            *(*locking, *map(id, locking.values())),
+        )
+    case = target.cases.get(key)
+    if case is None:
+        global _made_so_far
+        _made_so_far += 1
+        if _made_so_far > _CASES:
+            _targets.clear()
+            _made_so_far = 1
+        case = target.cases[key] = _case_of(described, hold, place.path)
+        _starts[described.kind] = target.start
+    return case
+
+
+def _new_target(what: tuple[object, ...], kind: str) -> _Target:
+    for known_so_far in (_starts, _targets):
+        if len(known_so_far) >= _CASES:
+            known_so_far.clear()
+    target = _targets[what] = _Target()
+    known = _starts.get(kind)
+    if known is not None:
+        target.start.first = known.first
+    return target
 
 
 def _case_inside(described: Described, harness: Boundary, *, late: bool) -> Case:

@@ -39,12 +39,13 @@ def called(row: CallRow, target: str, since: float, seconds: float) -> None:
 
     `target` is the row's, as nobody redacted it.
     """
-    path: Path = row.path  # sites are frames, with names
     for hold in context.open_here(late=True):
         hold.external_seconds += seconds
-        if hold.transaction is not None:
-            hold.transaction.called(path, seconds, allowed=row.allowed is not None)
-            exemplars.called(hold.transaction, row, target, since, since + seconds)
+        transaction = hold.transaction
+        if transaction is not None:
+            # Sites are frames, with names.
+            transaction.called(row.path, seconds, allowed=row.allowed is not None)
+            exemplars.called(transaction, row, target, since, since + seconds)
 
 
 def ended(hold: Hold, transaction: Transaction) -> None:
