@@ -294,8 +294,10 @@ static int ran(State *st, PyObject *transaction, PyObject *since, PyObject *unti
         return -1;
     if (PyList_Size(events) >= PyLong_AsSsize_t(most))
         return add_one(&SLOT(transaction, Transaction_dropped)) < 0 ? -1 : 0;
+    Py_INCREF(events); /* the garbage collector may run here, and whatever it calls */
     PyObject *event = PyTuple_Pack(5, since, until, key, entries, Py_False); /* all five or none */
     PyObject *grown = event == NULL ? NULL : PySequence_InPlaceConcat(events, event);
+    Py_DECREF(events);
     Py_XDECREF(event);
     Py_XDECREF(grown);
     return grown == NULL ? -1 : 0;
