@@ -70,7 +70,9 @@ def environment(python: str) -> Path:
     ).stdout.strip()
     folder = ROOT / ".venvs" / f"bench-py{version}"
     wanted = hashlib.sha256(
-        (ROOT / "pyproject.toml").read_bytes() + repr((python, REQUIRED, WELCOME)).encode()
+        (ROOT / "pyproject.toml").read_bytes()
+        + (ROOT / "txprof" / "_fast.c").read_bytes()
+        + repr((python, REQUIRED, WELCOME)).encode()
     ).hexdigest()
     stamp = folder / ".installed"
     inside = folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"

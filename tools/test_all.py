@@ -78,7 +78,9 @@ def version_of(python: str) -> tuple[int, ...] | None:
 def environment(minor: str, python: str, line: str) -> Path:
     """An environment with txprof, what its tests need, and that line of SQLAlchemy."""
     folder = ENVIRONMENTS / f"py{minor}-sqlalchemy{line}"
-    what = (ROOT / "pyproject.toml").read_bytes() + f"{python} {LINES[line]}".encode()
+    sources = ("pyproject.toml", "hatch_build.py", "txprof/_fast.c")
+    what = b"".join((ROOT / source).read_bytes() for source in sources)
+    what += f"{python} {LINES[line]}".encode()
     wanted = hashlib.sha256(what).hexdigest()
     stamp = folder / ".installed"
     bin_python = folder / "bin" / "python"

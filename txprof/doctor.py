@@ -12,7 +12,7 @@ import warnings
 from typing import NamedTuple
 
 import txprof
-from txprof import sensors
+from txprof import compiled, sensors
 from txprof.sensors import placing
 from txprof.sensors.placing import Client, Target
 
@@ -30,7 +30,8 @@ def examine() -> int:
     """Print what was found; 0 if all is seen that can be of what is installed, else 1."""
     found = [examined(client) for client in sensors.clients()]
     installed = [one for one in found if one is not None]
-    print(f"txprof {txprof.__version__}, {_python()}, SQLAlchemy {_version('sqlalchemy')}\n")
+    print(f"txprof {txprof.__version__}, {_python()}, SQLAlchemy {_version('sqlalchemy')}")
+    print(f"statements are watched by {_watched_by()}\n")
     _print_table(installed)
     absent = [client.name for client, one in zip(sensors.clients(), found, strict=True) if not one]
     if absent:
@@ -111,6 +112,12 @@ def _version(name: str) -> str:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:  # of the standard library
         return platform.python_version()
+
+
+def _watched_by() -> str:
+    if compiled.fast is not None:
+        return "compiled code"
+    return f"plain Python, which takes longer ({compiled.why_not})"
 
 
 def _python() -> str:

@@ -12,7 +12,7 @@ from sys import _getframe as getframe
 from types import CodeType, FrameType
 from typing import Any
 
-from txprof import callsite, waiting
+from txprof import callsite, compiled, waiting
 from txprof.callsite import Path, is_application
 
 _MOST = 10_000
@@ -85,11 +85,12 @@ _greenlet: Any = None
 """`greenlet.getcurrent`, where greenlet is imported."""
 
 
-def here(start: Start) -> Place:
+def here_in_python(start: Start) -> Place:
     """Where the wrap two frames out was called from.
 
     Runs for every statement (benchmarks/statements.py). What costs is to ask a frame for an
     attribute, so libraries are passed in one go: their number, first and last frame must agree.
+    `_fast.c` does the same, and asks this one where no step agrees.
     """
     frame: Any = None
     last: Any = None
@@ -216,3 +217,7 @@ def forget() -> None:
 
 
 callsite.changed.append(forget)
+
+here = here_in_python
+if compiled.bind(places=globals(), getframe=getframe, walk=here_in_python, Start=Start, Step=Step):
+    here = compiled.fast.here  # type: ignore[union-attr]

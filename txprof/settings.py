@@ -14,6 +14,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from txprof.compiled import SWITCH
 from txprof.model import CALL_RULES, KINDS
 
 ON_FINDING = ("log", "raise", "ignore")
@@ -148,7 +149,7 @@ _KIND = re.compile(r"[a-z][a-z0-9_-]*")
 
 def current() -> Settings:
     """The settings of this process, read once a working directory and set of variables."""
-    names = sorted(name for name in os.environ if name.startswith(_PREFIX))
+    names = sorted(name for name in os.environ if name.startswith(_PREFIX) and name != SWITCH)
     return _load(os.getcwd(), tuple((name, os.environ[name]) for name in names))
 
 

@@ -13,13 +13,13 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from txprof import collector, context, policy, visits
-from txprof.clock import clock
+from txprof import collector, compiled, context, entries, policy, visits
+from txprof.clock import Clock, clock
 from txprof.collector import entries_here
-from txprof.context import Hold, holds_here
+from txprof.context import Hold, Transaction, holds_here
 from txprof.forking import new_lock
 from txprof.model import State
-from txprof.places import Start, here
+from txprof.places import Place, Start, here, here_in_python
 from txprof.rules.queries import N_PLUS_ONE, WRITE_LOOP
 from txprof.safety import drop_own_frame, note_once
 from txprof.sensors import exemplars, sessions
@@ -29,7 +29,7 @@ from txprof.sensors.exemplars import FAILED
 from txprof.sensors.inspecting import inspect_long
 from txprof.sensors.loading import load_of
 from txprof.sensors.transactions import ended, sat
-from txprof.sql import Effect, text, texts
+from txprof.sql import Effect, Text, text, texts
 
 _LOCKING_TEXTS = 64
 """Distinct writing statements a transaction remembers, to name the tables it locks."""
@@ -205,45 +205,70 @@ def _end_savepoint(original: Any, _dialect: Any) -> Any:
 def _execute(original: Any, _dialect: Any) -> Any:
     """do_execute and do_executemany."""
 
-    def do_execute(cursor: Any, statement: str, parameters: Any, execution: Any = None) -> None:
+    def do_execute(cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
         since = clock.now()
         try:
-            original(cursor, statement, parameters, execution)
+            original(cursor, statement, parameters, context)
         except BaseException as error:
-            _executed(statement, parameters, execution, since, True)
+            _executed(statement, parameters, context, since, clock.now(), True)
             drop_own_frame(error)
             raise
-        _executed(statement, parameters, execution, since, False)
+        _executed(statement, parameters, context, since, clock.now(), False)
 
-    return do_execute
+    return _compiled(original, do_execute, 4)
 
 
 def _execute_no_params(original: Any, _dialect: Any) -> Any:
-    def do_execute_no_params(cursor: Any, statement: str, execution: Any = None) -> None:
+    def do_execute_no_params(cursor: Any, statement: str, context: Any = None) -> None:
         since = clock.now()
         try:
-            original(cursor, statement, execution)
+            original(cursor, statement, context)
         except BaseException as error:
-            _executed(statement, (), execution, since, True)
+            _executed(statement, (), context, since, clock.now(), True)
             drop_own_frame(error)
             raise
-        _executed(statement, (), execution, since, False)
+        _executed(statement, (), context, since, clock.now(), False)
 
-    return do_execute_no_params
+    return _compiled(original, do_execute_no_params, 3)
 
 
-def _executed(statement: str, parameters: Any, execution: Any, since: float, failed: bool) -> None:
-    until = clock.now()
+def _compiled(original: Any, wrap: Any, arguments: int) -> Any:
+    """The same wrap in `_fast.c`, where that was built: without a frame of its own."""
+    if compiled.fast is None:
+        return wrap
+    short_cut = functools.partial(compiled.fast.execute, original, wrap, arguments)
+    return functools.update_wrapper(short_cut, wrap)
+
+
+# What `_fast.c` asks. `here` counts frames: these stand where the wrap's and `_executed`'s would.
+
+
+def _out_of_the_ordinary(*seen: Any) -> None:
+    _executed(*seen)
+
+
+def _find(known: Text) -> Place:
+    return _found(known)
+
+
+def _found(known: Text) -> Place:
+    return here_in_python(known)
+
+
+def _executed(
+    statement: str, parameters: Any, execution: Any, since: float, until: float, failed: bool
+) -> None:
+    """What `_fast.c` takes a short cut through."""
     try:
-        entries = entries_here.get()
+        watched = entries_here.get()
         if collector.blocks:
-            entries = collector.with_blocks(entries) if entries else collector.blocks
+            watched = collector.with_blocks(watched) if watched else collector.blocks
         try:
             known = texts[statement]
         except KeyError:
             known = text(statement)
         what = known.effect
-        if (not entries and not what) or execution is None:
+        if (not watched and not what) or execution is None:
             return
         connection = execution.root_connection
         try:
@@ -266,7 +291,7 @@ def _executed(statement: str, parameters: Any, execution: Any, since: float, fai
         transaction = hold.transaction
         if transaction is not None:
             state = "transaction"
-            if since - transaction.last >= context.GAP and entries:
+            if since - transaction.last >= context.GAP and watched:
                 sat(transaction, since, sys._getframe(2))  # before what this statement locks
                 if hold.session is not None:
                     inspect_long(hold, since)
@@ -279,20 +304,20 @@ def _executed(statement: str, parameters: Any, execution: Any, since: float, fai
                 return
             transaction = hold.transaction
             state = "held" if transaction is None else "transaction"
-        if entries:
+        if watched:
             place = here(known)
             if visits.current is not None:
-                entries = visits.current.entered(entries, hold, place, known, 2)
+                watched = visits.current.entered(watched, hold, place, known, 2)
             key = (statement, state, place)
             if transaction is not None:
                 transaction.last = until
                 transaction.key = key
                 transaction.statement_seconds += seconds
                 if len(ran := transaction.ran) < context.RAN:
-                    ran += (since, until, key, entries, failed)
+                    ran += (since, until, key, watched, failed)
                 else:
                     transaction.dropped += 1
-            for entry in entries:
+            for entry in watched:
                 new = entry.statement(key, seconds, parameters, known.writes)
                 if new is not None:
                     new.load = load_of(execution)
@@ -320,6 +345,35 @@ def _apply(what: Effect, hold: Hold, statement: str, since: float, *, failed: bo
         if len(locking) < _LOCKING_TEXTS and statement not in locking:
             locking[statement] = here(_LOCK).path
 
+
+compiled.bind(
+    Clock=Clock,
+    Entry=entries.Entry,
+    Hold=Hold,
+    Statement=entries.Statement,
+    Text=Text,
+    Transaction=Transaction,
+    clock=clock,
+    collector=vars(collector),
+    context=vars(context),
+    entries=vars(entries),
+    entries_here=entries_here,
+    executed=_out_of_the_ordinary,
+    find=_find,
+    flush_here=entries.flush_here,
+    held_state="held",
+    holds=holds,
+    holds_here=holds_here,
+    locking_texts=_LOCKING_TEXTS,
+    may_lock=Effect.MAY_LOCK,
+    no_parameters=(),
+    note_once=note_once,
+    plain=Effect.NONE,
+    texts=texts,
+    transaction_state="transaction",
+    visits=vars(visits),
+    with_blocks=collector.with_blocks,
+)
 
 _WRAPS: dict[str, Callable[[Any, Any], Any]] = {
     "do_execute": _execute,

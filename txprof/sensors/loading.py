@@ -83,4 +83,6 @@ def _flush(wrapped: Any, _session: Any, args: tuple[Any, ...], kwargs: dict[str,
         flush_here.reset(token)
 
 
-TARGETS = (Target("sqlalchemy.orm.session", "Session.flush", _flush),)
+# `flush` runs before each statement of the ORM (autoflush), and calls `_flush` where there is
+# something to write.
+TARGETS = (Target("sqlalchemy.orm.session", "Session._flush", _flush),)
