@@ -101,9 +101,9 @@ def _counted_anew(
         asks = rule == external_io.IN_TRANSACTION and is_due(watcher, key)
     counted = watcher.call(case, row, allowed)
     # The next such call comes here again as long as it could be told of, or be another's.
-    if news is None and not (asks or settings.min_ms or described.follows is not None):
-        if policy.is_silent():
-            watcher.settle(case, counted)
+    told = asks or settings.min_ms or described.follows is not None
+    if news is None and not told and policy.is_silent():
+        watcher.settle(case, counted)
     return counted, news, asks
 
 
