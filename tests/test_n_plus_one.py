@@ -67,6 +67,24 @@ def test_a_lazy_collection(session: Session) -> None:
     assert finding.seconds > 0
 
 
+class Audited(Session):
+    """One of the application's own, through which the ORM's own loads go as well."""
+
+    def execute(self, *args: Any, **options: Any) -> Any:
+        return super().execute(*args, **options)
+
+
+def test_a_lazy_load_through_a_session_of_the_applications_own(session: Session) -> None:
+    with Audited(session.get_bind()) as audited, txprof.profile() as prof:
+        for customer in audited.scalars(select(Customer)):
+            assert len(customer.orders) == 2  # touch
+    finding = assert_burst(prof, "Customer.orders", line_of("touch"))
+    assert finding.count == CUSTOMERS
+    assert {query.count: query.site.line for query in prof.queries if query.site}[CUSTOMERS] == (
+        line_of("touch")
+    )
+
+
 def test_a_lazy_scalar(session: Session) -> None:
     with txprof.profile() as prof:
         names = [order.customer.name for order in session.scalars(select(Order))]  # touch

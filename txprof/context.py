@@ -226,7 +226,7 @@ class Hold:
         """A transaction starts; one that is open already goes on."""
         if self.transaction is None:
             self.transaction = Transaction(path)
-            _notify(self)
+            notify(self)
 
     def end_transaction(self) -> None:
         """COMMIT or ROLLBACK was sent. Whether it succeeded does not matter: it is over."""
@@ -234,7 +234,7 @@ class Hold:
             self.transaction_seconds += clock.now() - self.transaction.since
             self.transaction = None
             self.inner = []
-            _notify(self)
+            notify(self)
 
     def close(self) -> bool:
         """The connection went back, or was lost. False if that was known already."""
@@ -249,7 +249,7 @@ class Hold:
         # It stays in `holds_here`, where whoever looks passes it over. The garbage collector may be
         # what closes it, in the middle of somebody's ContextVar.set, and on CPython 3.11 a second
         # one inside the first frees the table that the first is working on: the process crashes.
-        _notify(self)
+        notify(self)
         return True
 
 
@@ -277,7 +277,7 @@ def open_hold(engine: str, path: Path, pool: object = None) -> Hold:
     """A connection was checked out here."""
     hold = Hold(engine, path, pool)
     holds_here.set((*(other for other in holds_here.get() if other.is_open), hold))
-    _notify(hold)
+    notify(hold)
     return hold
 
 
@@ -342,7 +342,8 @@ def judging_here(*, late: bool) -> tuple[Hold | None, bool]:
     return deciding(open_here(late=late)), undecided_here()
 
 
-def _notify(hold: Hold) -> None:
+def notify(hold: Hold) -> None:
+    """Tell who listens to `edges` that something opened or ended on a hold."""
     for edge in edges:
         edge(hold)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -285,3 +287,28 @@ def test_files_and_annotations(project: Project, monkeypatch: pytest.MonkeyPatch
     assert ("txprof.external_calls", "1") in told["test_bad"]
     assert any(name == "txprof.finding" for name, _ in told["test_bad"])
     assert not any(name == "txprof.finding" for name, _ in told["test_good"])
+
+
+def test_line_times_of_the_functions_that_open_transactions(project: Project) -> None:
+    project.write(
+        test_it="""
+        import app
+
+        def test_bad(session):
+            app.process(session)
+            app.process(session)
+        """
+    )
+    result = project.run("--txprof", "-o", "txprof_lines=auto")
+    result.assert_outcomes(failed=1)
+    times = [
+        line.split()
+        for line in result.outlines
+        if "session.execute(text" in line and "ms" in line.partition("session")[0]
+    ]
+    if sys.version_info < (3, 12):
+        assert times == []
+        return
+    ((time, hits, *_rest),) = times  # from the second call on: the first one opened
+    assert re.fullmatch(r"\d+\.\dms", time)
+    assert hits == "1"

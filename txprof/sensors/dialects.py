@@ -27,7 +27,7 @@ from txprof.sensors.autocommit import is_autocommit
 from txprof.sensors.checkouts import hold_of, holds, under_way
 from txprof.sensors.exemplars import FAILED
 from txprof.sensors.inspecting import inspect_long
-from txprof.sensors.loading import load_of
+from txprof.sensors.loading import load_of, touched
 from txprof.sensors.transactions import ended, sat
 from txprof.sql import Effect, Text, text, texts
 
@@ -321,6 +321,7 @@ def _executed(
                 new = entry.statement(key, seconds, parameters, known.writes)
                 if new is not None:
                     new.load = load_of(execution)
+                    touched(new)
                     rule = N_PLUS_ONE if known.reads else WRITE_LOOP
                     new.allowed = policy.allowed_here(rule, entry.collector)
     except Exception as error:

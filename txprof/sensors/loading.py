@@ -7,10 +7,12 @@ is gone, a load is a plain SELECT, and bursts of it are found as such (tests/tes
 
 from __future__ import annotations
 
+import sys
+from types import FrameType
 from typing import Any
 
-from txprof import collector
-from txprof.entries import flush_here
+from txprof import callsite, collector
+from txprof.entries import Statement, flush_here
 from txprof.recorded import Load
 from txprof.safety import drop_own_frame
 from txprof.sensors.placing import Target, only_where
@@ -35,6 +37,22 @@ def load_of(execution: Any) -> Load:
         return _EAGER if path else _PLAIN
     except Exception:  # another version of SQLAlchemy
         return _PLAIN
+
+
+def touched(row: Statement) -> None:
+    """Let the path of a lazy load begin at the line that touched the attribute.
+
+    A Session of the application's own, with an `execute` that the ORM calls, stands further in.
+    """
+    if row.load.kind not in ("relationship", "attribute"):
+        return
+    inner = 0
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_globals.get("__name__") != "sqlalchemy.orm.attributes":
+        inner += callsite.is_application(frame.f_code.co_filename)
+        frame = frame.f_back
+    if inner and frame is not None:
+        row.path, row.asking = row.path[inner:], row.asking[inner:]
 
 
 def _properties(path: Any) -> list[Any]:

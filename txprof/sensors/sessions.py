@@ -14,7 +14,7 @@ from typing import Any
 
 import wrapt
 
-from txprof import visits
+from txprof import context, visits
 from txprof.places import Start, here
 from txprof.safety import note_once
 from txprof.sensors.checkouts import holds
@@ -71,6 +71,7 @@ def began(fairy: Any, key: Any, frame: FrameType, alive: Any = None) -> None:
         if by is not None and by is not OWN:
             inner = Inner(key, by, here(_BEGIN).path, len(outer.locking), alive)
             hold.inner = [*hold.inner, inner]
+            context.notify(hold)
     except Exception as error:
         note_once("the sensor of inner transactions", error)
 
