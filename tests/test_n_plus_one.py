@@ -30,6 +30,7 @@ from sqlalchemy import (
     text,
     update,
 )
+from sqlalchemy.exc import SAWarning
 from sqlalchemy.orm import (
     Session,
     contains_eager,
@@ -360,3 +361,16 @@ def test_reflection_is_no_burst(shop: Engine) -> None:
             found.get_columns(name)
     assert_clean(prof)
     assert sum(query.count for query in prof.queries) > 5
+
+
+# Flushes
+
+
+def test_a_flush_warns_of_the_programs_line(session: Session) -> None:
+    with txprof.profile():
+        customer = session.get_one(Customer, 1)
+        customer.orders.append(Order())
+        session.expunge(customer.orders[-1])
+        with pytest.warns(SAWarning, match="not in session") as warned:
+            session.flush()  # flush
+    assert [(one.filename, one.lineno) for one in warned] == [(__file__, line_of("flush"))]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from types import FunctionType
 from typing import Any
 
 aside: Callable[[], AbstractContextManager[None]] = nullcontext
@@ -64,6 +66,22 @@ class Fuses:
     def reset(self) -> None:
         """Everything is worth a try again."""
         self._failures.clear()
+
+
+def passing_for(module: str, function: Any) -> Any:
+    """The same function, whose frames pass for frames of that module.
+
+    SQLAlchemy warns of the first line outside of its own modules, which has to be the program's.
+    """
+    same = FunctionType(
+        function.__code__,
+        {**function.__globals__, "__name__": module},
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
+    )
+    same.__kwdefaults__ = function.__kwdefaults__
+    return functools.update_wrapper(same, function, updated=("__dict__",))
 
 
 def drop_own_frame(error: BaseException) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from txprof import callsite, collector
 from txprof.entries import Statement, flush_here
 from txprof.recorded import Load
-from txprof.safety import drop_own_frame
+from txprof.safety import drop_own_frame, passing_for
 from txprof.sensors.placing import Target, only_where
 
 _PLAIN = Load()
@@ -88,7 +88,6 @@ def _named(relationship: Any) -> str:
     return f"{relationship.parent.class_.__name__}.{relationship.key}"
 
 
-@only_where(collector.watches)
 def _flush(wrapped: Any, _session: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """The writes of one flush are one write, and what it probes for is none of the program's."""
     token = flush_here.set(object())
@@ -101,6 +100,8 @@ def _flush(wrapped: Any, _session: Any, args: tuple[Any, ...], kwargs: dict[str,
         flush_here.reset(token)
 
 
+_FLUSH = only_where(collector.watches)(passing_for("sqlalchemy.orm.session", _flush))
+
 # `flush` runs before each statement of the ORM (autoflush), and calls `_flush` where there is
 # something to write.
-TARGETS = (Target("sqlalchemy.orm.session", "Session._flush", _flush),)
+TARGETS = (Target("sqlalchemy.orm.session", "Session._flush", _FLUSH),)

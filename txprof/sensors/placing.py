@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import wrapt
 
 from txprof.around import ANNOTATIONS, Wrapper
-from txprof.safety import drop_own_frame, note_once
+from txprof.safety import drop_own_frame, note_once, passing_for
 
 
 class Target(NamedTuple):
@@ -63,7 +63,6 @@ def only_where(wanted: Wanted) -> Callable[[Wrapper], Wrapper]:
 def _method(original: Any, wrapper: Wrapper, wanted: Wanted) -> Any:
     """What a method is bound from: wrapt's own way takes longer than what a call may cost."""
 
-    @functools.wraps(original)
     def method(*args: Any, **kwargs: Any) -> Any:
         try:
             instance = args[0]
@@ -74,6 +73,7 @@ def _method(original: Any, wrapper: Wrapper, wanted: Wanted) -> Any:
             drop_own_frame(error)
             raise
 
+    method = functools.update_wrapper(passing_for(original.__module__, method), original)
     if inspect.iscoroutinefunction(original):
         inspect.markcoroutinefunction(method)
     return method
