@@ -7,6 +7,7 @@ needs.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -19,9 +20,11 @@ NOT_IMPORTED = ("rich", "sqlparse", "line_profiler", "jinja2", "sqlalchemy", "wr
 
 
 def python(code: str) -> str:
-    """What a fresh interpreter prints."""
+    """What a fresh interpreter prints. With byte code cached, as where txprof is installed."""
+    environment = dict(os.environ)
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     return subprocess.run(
-        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, env=environment
     ).stdout
 
 
