@@ -1,8 +1,8 @@
 /* The ordinary case of a watched statement, compiled.
 
-   What happens to a statement is described in Python: sensors/dialects.py (`_executed`), places.py
-   (`_here`), entries.py (`Entry.statement`). This file takes a short cut
-   where a statement is an ordinary one: of a known text, on a known hold, from a known place, in a
+   What happens to a statement is described in Python: sensors/statements.py (`_executed`),
+   places.py (`here_in_python`), entries.py (`Entry.statement`). This file takes a short cut where a
+   statement is an ordinary one: of a known text, on a known hold, from a known place, in a
    known row. It looks at everything first and changes nothing until it is sure; for whatever is out
    of the ordinary it calls the Python code, which then does all of it. So a rule that changes there
    has to be looked for here too; tests/test_compiled.py runs the same programs both ways.
@@ -18,7 +18,7 @@
 
 #define MOST_ENTRIES 8 /* profiles that count one statement; with more it is no ordinary one */
 
-/* What the Python code hands over (`bind`): places.py the first five, dialects.py the others. */
+/* What the Python code hands over (`bind`): places.py the first five, statements.py the others. */
 #define OBJECTS(X)                                                                                 \
     X(places) X(getframe) X(walk) X(Start) X(Step)                                                 \
     X(clock) X(collector) X(context) X(visits) X(entries) X(with_blocks) X(entries_here)           \
@@ -230,7 +230,7 @@ static int count(State *st, PyObject *entry, PyObject *row, double seconds, PyOb
     return add_one(&SLOT(row, Statement_flushed)) < 0 ? -1 : 0;
 }
 
-/* --- dialects._executed --------------------------------------------------------------------- */
+/* --- statements._executed ------------------------------------------------------------------- */
 
 static PyObject *entries_of_here(State *st)
 {

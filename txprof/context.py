@@ -201,11 +201,7 @@ class Hold:
 
     def is_here(self) -> bool:
         """Whether its owner is what runs now."""
-        # `owners.is_here`, without its call: asked for every external call, twice.
-        if self.thread != get_ident():
-            return False
-        task = self.task
-        return task is None or task() is waiting.current_task()
+        return owners.is_here(self.thread, self.task)
 
     def is_orphan(self) -> bool:
         """Whether the task or thread it belongs to has ended."""
@@ -334,12 +330,8 @@ def deciding(holds: tuple[Hold, ...]) -> Hold | None:
 
 def judging_here(*, late: bool) -> tuple[Hold | None, bool]:
     """The hold that a finding here names, and `undecided_here`; with one look, as a rule."""
-    holds = holds_here.get()
-    if not holds:
-        return None, False
-    if len(holds) == 1 and holds[0].is_open and holds[0].is_here():
-        return holds[0], False
-    return deciding(open_here(late=late)), undecided_here()
+    found = open_here(late=late)
+    return deciding(found), found is not holds_here.get() and undecided_here()
 
 
 def notify(hold: Hold) -> None:

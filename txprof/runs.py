@@ -58,9 +58,7 @@ class Run:
 
     def close(self) -> None:
         """It is over: keep what there is, and let go of the functions."""
-        self.profile.finish()
-        self.collector.slowest.close()
-        lines.release(self.collector)
+        _close(self.profile, self.collector)
 
 
 class BlockRun(Run):
@@ -194,11 +192,15 @@ def _end_what_is_over() -> None:
         _over.popleft()()
 
 
-def _end(profile: Profile, collector: Collector, place: tuple[Any, ...]) -> None:
-    """A decorated function is gone: add it up with those of the same place that went before."""
+def _close(profile: Profile, collector: Collector) -> None:
     profile.finish()
     collector.slowest.close()
     lines.release(collector)
+
+
+def _end(profile: Profile, collector: Collector, place: tuple[Any, ...]) -> None:
+    """A decorated function is gone: add it up with those of the same place that went before."""
+    _close(profile, collector)
     reports = _at_exit.get(place)
     if reports is not None and profile in reports:
         _add_up(reports)

@@ -15,7 +15,7 @@ from txprof.recorded import CallRow
 from txprof.rules import external_io
 from txprof.safety import Fuses, drop_own_frame, note_once
 from txprof.sensors import inspecting, placing, transactions
-from txprof.sensors.judging import News, judged, minimum
+from txprof.sensors.judging import Judged, News, judged, minimum
 from txprof.sensors.placing import only_where
 
 
@@ -97,7 +97,7 @@ class ExternalCall:
             self.undecided = False
             if _is_open_still():
                 self.take_back()
-                self._judge_late(self.described)
+                self._rows, _, self._due, *_ = _told(self.described, late=True)
         took = self._total + seconds
         if self.minimum is not None and took >= self.minimum and _is_open_still():
             self._judge_again(took)
@@ -123,15 +123,10 @@ class ExternalCall:
         for row in self._rows:
             row.seconds -= self._total
         self.take_back()
-        self._judge_late(self.described, took)
+        self._rows, _, self._due, *_ = _told(self.described, late=True, took=took)
         for row in self._rows:
             row.seconds += self._total
         self.minimum = minimum(self.described.kind, above=took)
-
-    def _judge_late(self, described: Described, took: float = 0.0) -> None:
-        self._rows, news, self._due, *_ = judged(described, late=True, took=took)
-        if news:
-            _react(news, late=True)
 
     def end(self, *, failed: bool) -> None:
         """Nothing is left to do: it is a span (`txprof.around`)."""
@@ -356,14 +351,11 @@ def begin(described: Described) -> ExternalCall | None:
 
     None if it is part of another call.
     """
-    outer = _ongoing.get()
-    return _begin(described) if outer is None or not outer.entered else None
+    return None if is_nested() else _begin(described)
 
 
 def _begin(described: Described) -> ExternalCall:
-    rows, news, due, undecided, timed = judged(described, late=False)
-    if news:
-        _react(news, late=False)
+    rows, _, due, undecided, timed = _told(described)
     call = ExternalCall(described, rows, due, undecided)
     if timed and context.holds_here.get():
         try:
@@ -372,6 +364,14 @@ def _begin(described: Described) -> ExternalCall:
             note_once("the start of an external call", error)
     call.enter()
     return call
+
+
+def _told(described: Described, *, late: bool = False, took: float = 0.0) -> Judged:
+    """What a call here is; `on_finding` is told of what is wrong with it."""
+    found = judged(described, late=late, took=took)
+    if found[1]:
+        _react(found[1], late=late)
+    return found
 
 
 @contextmanager

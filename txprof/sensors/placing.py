@@ -73,7 +73,8 @@ def _method(original: Any, wrapper: Wrapper, wanted: Wanted) -> Any:
             drop_own_frame(error)
             raise
 
-    method = functools.update_wrapper(passing_for(original.__module__, method), original)
+    method = passing_for(original.__module__ or __name__, method)
+    functools.update_wrapper(method, original)
     if inspect.iscoroutinefunction(original):
         inspect.markcoroutinefunction(method)
     return method
