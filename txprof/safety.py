@@ -37,6 +37,11 @@ def where(error: BaseException) -> str:
     return f"{type(error).__name__} at {places}" if places else type(error).__name__
 
 
+def name_of(function: Any) -> str:
+    """As a note has it."""
+    return getattr(function, "__qualname__", None) or repr(function)
+
+
 class Fuses:
     """Parts of ours that are switched off when they fail again and again.
 

@@ -21,7 +21,7 @@ from sqlalchemy import Engine
 import txprof
 from txprof import policy
 from txprof.rules import external_io
-from txprof.sensors import aws, external, http
+from txprof.sensors import aws, http, streams
 
 pytestmark = pytest.mark.breaks_a_sensor
 
@@ -117,7 +117,7 @@ def test_a_description_that_fails_leaves_the_call_alone(
     [
         (policy, "allowed", "the judgement of an external call"),
         (external_io, "finding_of", "the report of an external call"),
-        (external, "keep", "the streams by _unread"),
+        (streams, "keep", "the streams by _unread"),
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )

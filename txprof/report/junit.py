@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 from txprof import rules
 from txprof.report.places import uri_path
-from txprof.report.words import cost, rest, what
+from txprof.report.words import cost, rest, what, xml_text
 
 if TYPE_CHECKING:
     from txprof.model import Finding
     from txprof.results import Profile
-
-_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What XML 1.0 has no way to write."""
 
 
 def render(profile: Profile) -> str:
@@ -74,8 +70,3 @@ def _case(suite: ElementTree.Element, finding: Finding) -> None:
     else:
         failure = ElementTree.SubElement(case, "failure", type=finding.severity, message=told)
         failure.text = text
-
-
-def xml_text(text: str) -> str:
-    """With a mark in place of what XML cannot have."""
-    return _NOT_XML.sub("�", text)

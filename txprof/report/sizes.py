@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from txprof.pool.simulation import Simulated
 from txprof.pool.whatif import Series, WhatIf
 from txprof.report.whatif import a_day, calls, seconds
-from txprof.report.words import counted, duration
+from txprof.report.words import counted, duration, xml_text
 
 LABEL = 9
 """Percent of the width: a pool's size, before its bars."""
@@ -76,7 +76,6 @@ def legend(found: WhatIf) -> list[tuple[str, str]]:
 def svg(found: WhatIf) -> str:
     """A picture of its own, light or dark as its reader prefers."""
     from txprof.report.html import environment
-    from txprof.report.junit import xml_text
 
     drawn = drawings(found)
     page = environment().get_template("sizes.svg")

@@ -68,6 +68,14 @@ class Group:
     seconds: float
 
 
+def ticks(seconds: float, *, parts: int) -> Iterator[Tick]:
+    """An axis of so many parts."""
+    for part in range(parts + 1):
+        anchor = "start" if part == 0 else "end" if part == parts else "middle"
+        at = duration(seconds * part / parts) if part else "0"
+        yield Tick(part * 100 // parts, at, anchor)
+
+
 def groups(exemplars: Iterable[Exemplar]) -> list[Group]:
     """The one with the slowest transaction first."""
     clusters = list(_clusters(exemplars))
@@ -111,7 +119,7 @@ def _group(cluster: Sequence[Exemplar]) -> Group:
         title=f"{cluster[0].process} · {counted(len(cluster), 'transaction')} "
         f"in {duration(seconds)}",
         lanes=tuple(_lane(key, lane, scale) for key, lane in sorted(lanes.items())),
-        ticks=tuple(scale.ticks()),
+        ticks=tuple(ticks(seconds, parts=5)),
         seconds=seconds,
     )
 
@@ -127,11 +135,6 @@ class _Scale:
         x = max(0.0, (one.started_at - self.zero + start) / self.seconds * 100)
         width = max(_THINNEST, (end - start) / self.seconds * 100)
         return Bar(kind, round(min(x, 100 - _THINNEST), 3), round(width, 3), *at, text)
-
-    def ticks(self) -> Iterator[Tick]:
-        for fifth in range(6):
-            anchor = "start" if fifth == 0 else "end" if fifth == 5 else "middle"
-            yield Tick(fifth * 20, duration(self.seconds * fifth / 5) if fifth else "0", anchor)
 
 
 def _lane(key: tuple[str, int], lane: Sequence[Exemplar], scale: _Scale) -> Lane:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from txprof.model import PoolMoment, PoolProfile
-from txprof.report.timeline import Tick
+from txprof.report.timeline import Tick, ticks
 from txprof.report.words import counted, duration
 
 WIDTH, HEIGHT = 1000, 96
@@ -103,7 +103,7 @@ def _stretch(moments: Sequence[PoolMoment], pool: PoolProfile) -> Stretch:
             Part(scale.x(one.start), round(one.seconds * scale.across, 2), _told(one, zero))
             for one in moments
         ),
-        ticks=tuple(_ticks(seconds)),
+        ticks=tuple(ticks(seconds, parts=4)),
         rows=tuple(_rows(moments, zero)),
     )
 
@@ -166,12 +166,6 @@ def _told(one: PoolMoment, zero: float) -> str:
     after = duration(one.start - zero) if one.start > zero else "0"
     told = f"from {after} for {duration(one.seconds)}: {one.busy:.1f} busy, {one.peak} at most"
     return f"{told}, {one.waiting:.1f} waiting" if one.waiting else told
-
-
-def _ticks(seconds: float) -> Iterator[Tick]:
-    for part in range(5):
-        anchor = "start" if part == 0 else "end" if part == 4 else "middle"
-        yield Tick(part * 25, duration(seconds * part / 4) if part else "0", anchor)
 
 
 def _rows(moments: Sequence[PoolMoment], zero: float) -> Iterator[tuple[str, str, str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 
 NOT_JUDGED = "not judged: line_profiler records line times, no connections and calls"
 NO_FINDINGS = "no findings"
+
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What XML 1.0 has no way to write."""
 
 
 def duration(seconds: float) -> str:
@@ -119,3 +123,8 @@ def dedented(source: list[str]) -> list[str]:
     first = source[0]
     indent = first[: len(first) - len(first.lstrip())]
     return [line.removeprefix(indent) for line in source]
+
+
+def xml_text(text: str) -> str:
+    """With a mark in place of what XML cannot have."""
+    return _NOT_XML.sub("�", text)

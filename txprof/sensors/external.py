@@ -13,10 +13,11 @@ from txprof.around import Unstarted, Wrapper, around
 from txprof.clock import clock
 from txprof.recorded import CallRow
 from txprof.rules import external_io
-from txprof.safety import Fuses, drop_own_frame, note_once
+from txprof.safety import Fuses, drop_own_frame, name_of, note_once
 from txprof.sensors import inspecting, placing, transactions
 from txprof.sensors.judging import Judged, News, judged, minimum
 from txprof.sensors.placing import only_where
+from txprof.sensors.streams import Streams, keep_all
 
 
 class Described(NamedTuple):
@@ -36,9 +37,6 @@ Describe = Callable[[Any, tuple[Any, ...], dict[str, Any]], Described | None]
 
 Started = Callable[["ExternalCall", Any], None]
 """(call, instance) -> None: told when a call has started, before anything goes out."""
-
-Streams = Callable[[Any], Any]
-"""result -> the objects that the rest of it will be read from, after the call returned."""
 
 
 class ExternalCall:
@@ -324,7 +322,7 @@ def begin_described(
     try:
         described = describe(instance, args, kwargs)
     except Exception as error:
-        descriptions.failed(describe, f"the description by {_name(describe)}", error)
+        descriptions.failed(describe, f"the description by {name_of(describe)}", error)
         return None
     descriptions.worked(describe)
     if described is None:
@@ -334,16 +332,12 @@ def begin_described(
         try:
             started(call, instance)
         except Exception as error:
-            note_once(f"what follows from a call, by {_name(started)}", error)
+            note_once(f"what follows from a call, by {name_of(started)}", error)
     return call
 
 
 descriptions = Fuses()
 """What sensors made of their libraries' calls until those changed."""
-
-
-def _name(function: Any) -> str:
-    return getattr(function, "__qualname__", None) or repr(function)
 
 
 def begin(described: Described) -> ExternalCall | None:
@@ -403,45 +397,3 @@ def _react(findings: list[News], *, late: bool) -> None:
                 note_once("the report of an external call", error)
             else:
                 policy.react(watcher, finding, key, late=late)
-
-
-# --- what is left of a call after it returned: `txprof.sensors.going_on` -------------------------
-
-_GOES_ON = "_txprof_call"
-
-
-def keep(call: ExternalCall, *streams: Any) -> None:
-    """What is asked of these from now on is part of the call."""
-    for stream in streams:
-        attributes = _attributes(stream)
-        if attributes is not None:
-            attributes[_GOES_ON] = call
-
-
-def forget(stream: Any) -> None:
-    """What is asked of it from now on is no part of an earlier call."""
-    attributes = _attributes(stream)
-    if attributes is not None:
-        attributes.pop(_GOES_ON, None)
-
-
-def kept(stream: Any) -> ExternalCall | None:
-    """The call that `keep` gave to an object."""
-    attributes = _attributes(stream)
-    return None if attributes is None else attributes.get(_GOES_ON)
-
-
-def _attributes(stream: Any) -> dict[str, Any] | None:
-    """What an object has of its own; None if that is nothing, or a mock is in its place."""
-    try:
-        attributes = stream.__dict__
-    except Exception:
-        return None
-    return attributes if type(attributes) is dict else None
-
-
-def keep_all(call: ExternalCall, streams: Streams, result: Any) -> None:
-    try:
-        keep(call, *streams(result))
-    except Exception as error:
-        note_once(f"the streams by {_name(streams)}", error)

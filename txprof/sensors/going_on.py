@@ -1,7 +1,7 @@
 """Calls that go on after they returned.
 
 The body of a response is read later, a transfer is waited for: the call hangs on the object that
-this is asked of (`external.keep`). Its time goes on where it started; but one that started while
+this is asked of (`streams.keep`). Its time goes on where it started; but one that started while
 nothing was open is judged again where somebody waits for it with a transaction.
 """
 
@@ -13,8 +13,9 @@ from typing import Any
 from txprof import collector, context
 from txprof.around import Unstarted, Wrapper, around
 from txprof.safety import drop_own_frame, note_once
-from txprof.sensors.external import ExternalCall, Streams, begin, is_nested, keep, keep_all, kept
+from txprof.sensors.external import ExternalCall, begin, is_nested
 from txprof.sensors.placing import only_where
+from txprof.sensors.streams import Streams, keep, keep_all, kept
 
 
 def goes_on(streams: Streams | None = None, of: Callable[[Any], Any] | None = None) -> Wrapper:

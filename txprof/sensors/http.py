@@ -8,16 +8,10 @@ from urllib.parse import urlsplit
 
 from txprof import collector
 from txprof.safety import drop_own_frame
-from txprof.sensors.external import (
-    Described,
-    begin_described,
-    forget,
-    keep,
-    watched,
-    watched_coroutine,
-)
+from txprof.sensors.external import Described, begin_described, watched, watched_coroutine
 from txprof.sensors.going_on import goes_on, goes_on_in_steps
 from txprof.sensors.placing import Client, Target
+from txprof.sensors.streams import forget, keep
 
 _DEFAULT_PORTS = {"http": 80, "https": 443, "ftp": 21}
 _PREFIXES = tuple(f"{scheme}://" for scheme in _DEFAULT_PORTS)

@@ -10,18 +10,11 @@ from __future__ import annotations
 import email.utils
 from typing import Any
 
-from txprof.sensors.external import (
-    Described,
-    ExternalCall,
-    forget,
-    keep,
-    kept,
-    watched,
-    watched_coroutine,
-)
+from txprof.sensors.external import Described, ExternalCall, watched, watched_coroutine
 from txprof.sensors.going_on import goes_on, goes_on_in_steps
 from txprof.sensors.naming import address, argument
 from txprof.sensors.placing import Client, Target
+from txprof.sensors.streams import forget, keep, kept
 
 _PORT = 25
 

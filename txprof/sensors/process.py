@@ -11,9 +11,10 @@ import sys
 from typing import Any
 
 from txprof import callsite
-from txprof.sensors.external import Described, ExternalCall, keep, watched, watched_coroutine
+from txprof.sensors.external import Described, ExternalCall, watched, watched_coroutine
 from txprof.sensors.going_on import goes_on, goes_on_in_steps
 from txprof.sensors.placing import Client, Target
+from txprof.sensors.streams import keep
 
 _PROGRAM = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 

@@ -18,17 +18,10 @@ from txprof import callsite, collector
 from txprof.around import Unstarted, Wrapper
 from txprof.safety import drop_own_frame, note_once
 from txprof.sensors import by_name, placing
-from txprof.sensors.external import (
-    Described,
-    ExternalCall,
-    begin_described,
-    forget,
-    is_nested,
-    keep,
-    kept,
-)
+from txprof.sensors.external import Described, ExternalCall, begin_described, is_nested
 from txprof.sensors.going_on import resumed
 from txprof.sensors.placing import Client, Target
+from txprof.sensors.streams import forget, keep, kept
 
 
 class _Exchange:

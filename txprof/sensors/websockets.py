@@ -17,14 +17,13 @@ from txprof.sensors.external import (
     Described,
     ExternalCall,
     awaited,
-    keep,
-    kept,
     watched,
     watched_coroutine,
 )
 from txprof.sensors.going_on import Awaitable
 from txprof.sensors.http import http_call
 from txprof.sensors.placing import Client, Target, only_where
+from txprof.sensors.streams import keep, kept
 
 
 def websocket_call(verb: str, url: str) -> Described | None:
