@@ -11,7 +11,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
-from helpers import ApiServer
+from helpers import ApiServer, FakeClock
 from products import state
 from shop import filled
 from sqlalchemy import Engine, create_engine, text
@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 
 import txprof
 from txprof import context
+from txprof.clock import clock
 from txprof.safety import _noted
 
 # No timed tests: machines are noisy.
@@ -151,6 +152,14 @@ def api() -> Iterator[ApiServer]:
     """An HTTP server on loopback: see `helpers.ApiServer`."""
     with ApiServer() as server:
         yield server
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
+    """What txprof takes for the time: it stands still until it is told to go on."""
+    fake = FakeClock()
+    monkeypatch.setattr(clock, "now", fake.now)
+    return fake
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,6 @@ from sqlalchemy import Engine, text
 
 import txprof
 from txprof import policy
-from txprof.clock import clock
 from txprof.settings import Settings
 
 
@@ -149,13 +148,6 @@ def test_what_is_no_predicate_is_refused() -> None:
 
 
 # min_ms
-
-
-@pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
-    fake = FakeClock()
-    monkeypatch.setattr(clock, "now", fake.now)
-    return fake
 
 
 def lasting(engine: Engine, fake: FakeClock, *seconds: float, **settings: Any) -> txprof.Profile:

@@ -15,15 +15,7 @@ from sqlalchemy import Engine, text
 
 import txprof
 from txprof import context
-from txprof.clock import clock
 from txprof.sensors import exemplars
-
-
-@pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
-    fake = FakeClock()
-    monkeypatch.setattr(clock, "now", fake.now)
-    return fake
 
 
 def only(prof: txprof.Profile) -> txprof.Exemplar:

@@ -13,18 +13,10 @@ from line_profiler import LineProfiler
 from sqlalchemy import Engine, text
 
 import txprof
-from txprof.clock import clock
 
 only_monitoring = pytest.mark.skipif(
     sys.version_info < (3, 12), reason="on 3.11 line_profiler does the timing, with its own clock"
 )
-
-
-@pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
-    fake = FakeClock()
-    monkeypatch.setattr(clock, "now", fake.now)
-    return fake
 
 
 def branches(number: int) -> int:

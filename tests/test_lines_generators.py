@@ -13,14 +13,6 @@ import pytest
 from helpers import FakeClock, line_of, lines_of
 
 import txprof
-from txprof.clock import clock
-
-
-@pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
-    fake = FakeClock()
-    monkeypatch.setattr(clock, "now", fake.now)
-    return fake
 
 
 def test_yield_from_passes_values_exceptions_and_the_result_through(fake: FakeClock) -> None:

@@ -15,14 +15,6 @@ import pytest
 from helpers import FakeClock, line_of
 
 import txprof
-from txprof.clock import clock
-
-
-@pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
-    fake = FakeClock()
-    monkeypatch.setattr(clock, "now", fake.now)
-    return fake
 
 
 def by_others(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -15,14 +15,6 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 import txprof
-from txprof.clock import clock
-
-
-@pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
-    fake = FakeClock()
-    monkeypatch.setattr(clock, "now", fake.now)
-    return fake
 
 
 def seconds_of(profile: txprof.Profile, name: str) -> dict[str, tuple[int, float, float | None]]:

@@ -16,7 +16,6 @@ from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
 import txprof
-from txprof.clock import clock
 from txprof.locked import Lock, all_locks
 from txprof.model import Site
 
@@ -24,13 +23,6 @@ from txprof.model import Site
 @pytest.fixture
 def patience() -> None:
     """Here the thresholds of the rules about time are their own."""
-
-
-@pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
-    fake = FakeClock()
-    monkeypatch.setattr(clock, "now", fake.now)
-    return fake
 
 
 def rules_of(prof: txprof.Profile) -> set[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from plugin_project import Project, failed
 
 JOBS = """
@@ -97,27 +98,28 @@ def disposes():
 """
 
 
-def test_eager(project: Project, app_url: str) -> None:
+@pytest.mark.parametrize(
+    ("eager", "fixtures", "mixes"),
+    [
+        pytest.param(
+            "True", '"celery_app", "depends_on_current_app"', "api.example.com", id="eager"
+        ),
+        pytest.param(
+            "False",
+            '"celery_session_app", "celery_session_worker"',
+            "celery jobs.charge",
+            id="a worker's thread",
+        ),
+    ],
+)
+def test_a_task(project: Project, app_url: str, eager: str, fixtures: str, mixes: str) -> None:
     project.write(
         jobs=JOBS,
-        conftest=CONFTEST.replace("EAGER", "True"),
-        test_it=TESTS.format(fixtures='"celery_app", "depends_on_current_app"'),
+        conftest=CONFTEST.replace("EAGER", eager),
+        test_it=TESTS.format(fixtures=fixtures),
     )
     result = project.run("--txprof", "-q")
     found = failed(result)
     assert sorted(found) == ["test_bad", "test_often_bad", "test_places_bad"]
-    assert "api.example.com" in found["test_places_bad"]
-    result.assert_outcomes(failed=3, passed=3)
-
-
-def test_a_workers_thread(project: Project, app_url: str) -> None:
-    project.write(
-        jobs=JOBS,
-        conftest=CONFTEST.replace("EAGER", "False"),
-        test_it=TESTS.format(fixtures='"celery_session_app", "celery_session_worker"'),
-    )
-    result = project.run("--txprof", "-q")
-    found = failed(result)
-    assert sorted(found) == ["test_bad", "test_often_bad", "test_places_bad"]
-    assert "celery jobs.charge" in found["test_places_bad"]
+    assert mixes in found["test_places_bad"]
     result.assert_outcomes(failed=3, passed=3)

@@ -39,6 +39,21 @@ def test_there_are_such_files() -> None:
     assert PLUGINS / "pytest_txprof" / "__init__.py" in FILES
 
 
+def passed(folder: Path, *options: str) -> str:
+    """What pytest prints of a test file there, whose tests pass."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options]
+    done = subprocess.run(
+        [*command, "test_it.py"],
+        cwd=folder,
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
 def test_nothing_of_txprof_is_imported_until_it_is_asked_for(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text(
         "import sys\n"
@@ -47,12 +62,7 @@ def test_nothing_of_txprof_is_imported_until_it_is_asked_for(tmp_path: Path) -> 
         "    ours = ('txprof', 'pytest_txprof.watcher', 'pytest_txprof.summary')\n"
         "    assert not [name for name in ours if name in sys.modules]\n"
     )
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_it.py"]
-    done = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, check=False, text=True, timeout=120
-    )
-    assert done.returncode == 0, done.stdout
-    assert "txprof" not in done.stdout
+    assert "txprof" not in passed(tmp_path)
 
 
 def test_what_was_seen_of_a_test_goes_when_the_test_is_over(tmp_path: Path) -> None:
@@ -64,9 +74,4 @@ def test_what_was_seen_of_a_test_goes_when_the_test_is_over(tmp_path: Path) -> N
         "    profiles = [each for each in gc.get_objects() if type(each) is txprof.Profile]\n"
         "    assert len(profiles) == 1\n"
     )
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--txprof"]
-    done = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, check=False, text=True, timeout=120
-    )
-    assert done.returncode == 0, done.stdout
-    assert "3 tests watched" in done.stdout
+    assert "3 tests watched" in passed(tmp_path, "--txprof")

@@ -29,13 +29,6 @@ def about(seconds: float) -> Any:
 
 
 @pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
-    fake = FakeClock()
-    monkeypatch.setattr(clock, "now", fake.now)
-    return fake
-
-
-@pytest.fixture
 def engine(url: str, made: Make) -> Engine:
     return made(url, poolclass=QueuePool, pool_size=2, max_overflow=0, pool_timeout=60)
 
@@ -200,9 +193,8 @@ def test_a_checkout_that_gave_up_ends_a_pause(
     assert (pool_of(prof).thought.count, pool_of(prof).thought.max) == (2, 5)
 
 
-def test_how_many_were_out_for_how_long(
-    engine: Engine, fake: FakeClock, prof: txprof.Profile
-) -> None:
+def one_then_two_then_none(engine: Engine, fake: FakeClock) -> None:
+    """Connections that are out: 2 s, 3 s, one again for 1 s, none for 4 s."""
     with engine.connect():
         fake.tick(2)
         with engine.connect():
@@ -211,6 +203,12 @@ def test_how_many_were_out_for_how_long(
     fake.tick(4)
     with engine.connect():
         pass
+
+
+def test_how_many_were_out_for_how_long(
+    engine: Engine, fake: FakeClock, prof: txprof.Profile
+) -> None:
+    one_then_two_then_none(engine, fake)
     pool = pool_of(prof)
     assert pool.busy == {0: 4, 1: 3, 2: 3}
     assert pool.mean_busy == pytest.approx(0.9)
@@ -318,14 +316,7 @@ def test_workers_that_ended_are_forgotten() -> None:
 def test_the_course_of_a_pool_over_time(
     engine: Engine, fake: FakeClock, prof: txprof.Profile
 ) -> None:
-    with engine.connect():
-        fake.tick(2)
-        with engine.connect():
-            fake.tick(3)
-        fake.tick(1)
-    fake.tick(4)
-    with engine.connect():
-        pass
+    one_then_two_then_none(engine, fake)
     moments = pool_of(prof).over_time
     assert 100 < len(moments) <= 240
     width = moments[0].seconds

@@ -15,16 +15,8 @@ from sqlalchemy.pool import QueuePool
 
 import txprof
 from txprof import cli
-from txprof.clock import clock
 
 Make = Callable[..., Engine]
-
-
-@pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
-    fake = FakeClock()
-    monkeypatch.setattr(clock, "now", fake.now)
-    return fake
 
 
 def record(engine: Engine, fake: FakeClock, jobs: int, *, nested: bool = False) -> txprof.Profile:

@@ -16,17 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import QueuePool
 
 import txprof
-from txprof.clock import clock
 
 Make = Callable[..., Engine]
 SELECT_1 = text("SELECT 1")
-
-
-@pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
-    fake = FakeClock()
-    monkeypatch.setattr(clock, "now", fake.now)
-    return fake
 
 
 def pool_of(url: str, made: Make, size: int, timeout: float = 60) -> Engine:

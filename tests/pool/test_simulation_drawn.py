@@ -16,7 +16,6 @@ from sqlalchemy.pool import QueuePool
 
 import txprof
 from txprof.cli import main
-from txprof.clock import clock
 from txprof.pool.whatif import WhatIf, hoisting_all
 from txprof.report.sizes import LABEL, drawings, svg
 
@@ -24,10 +23,8 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 @pytest.fixture
-def prof(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> txprof.Profile:
+def prof(tmp_path: Path, fake: FakeClock) -> txprof.Profile:
     """Holds of 1 s, most of it in a call, and pauses of 0.25 s."""
-    fake = FakeClock()
-    monkeypatch.setattr(clock, "now", fake.now)
     source = random.Random(1)
     engine = create_engine(
         f"sqlite:///{tmp_path / 'a<b>.db'}", poolclass=QueuePool, pool_size=5, max_overflow=0

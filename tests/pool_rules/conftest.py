@@ -8,8 +8,6 @@ import pytest
 from helpers import FakeClock
 from sqlalchemy import Engine
 
-from txprof.clock import clock
-
 
 @pytest.fixture
 def patience() -> None:
@@ -17,10 +15,8 @@ def patience() -> None:
 
 
 @pytest.fixture
-def time(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
+def time(fake: FakeClock) -> FakeClock:
     """What txprof takes for the time."""
-    fake = FakeClock()
-    monkeypatch.setattr(clock, "now", fake.now)
     return fake
 
 
