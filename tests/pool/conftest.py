@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers import FakeClock
 from pool_jobs import Jobs, Run
+from pool_recordings import pool_of_five, record
 from sqlalchemy import Engine, create_engine, make_url
 
 from txprof import cli
@@ -70,3 +72,11 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
         return output.out
 
     return run
+
+
+@pytest.fixture
+def recording(tmp_path: Path, made: Callable[..., Engine], fake: FakeClock) -> Path:
+    """40 jobs on one connection of a pool of five."""
+    path = tmp_path / "batch.txprof"
+    record(pool_of_five(made, f"sqlite:///{tmp_path / 'x.db'}"), fake, 40).save(path)
+    return path
