@@ -76,13 +76,17 @@ def _predicted(naive: Measured, fixed: Measured, workers: int) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from txprof.pool.whatif import hoisting_all
+    from txprof.pool.whatif import compare as simulated
     from txprof.pool.workload import NotEnough
 
     limit = next((pool.limit for pool in naive.profile.pools if pool.limit), 1)
     try:
-        found = hoisting_all(
-            naive.profile, workers=[workers], connections=[limit], batch=naive.products
+        found = simulated(
+            naive.profile,
+            workers=[workers],
+            connections=[limit],
+            hoisted=None,
+            batch=naive.products,
         )
     except NotEnough as error:
         say(f"not predicted: {error}")

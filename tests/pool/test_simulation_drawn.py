@@ -16,7 +16,7 @@ from sqlalchemy.pool import QueuePool
 
 import txprof
 from txprof.cli import main
-from txprof.pool.whatif import WhatIf, hoisting_all
+from txprof.pool.whatif import WhatIf, compare
 from txprof.report.sizes import LABEL, drawings, svg
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -42,7 +42,7 @@ def prof(tmp_path: Path, fake: FakeClock) -> txprof.Profile:
 
 
 def simulated(prof: txprof.Profile) -> WhatIf:
-    return hoisting_all(prof, workers=[4, 12], connections=[1, 2, 5], jobs=1_000)
+    return compare(prof, workers=[4, 12], connections=[1, 2, 5], hoisted=None, jobs=1_000)
 
 
 def test_a_bar_is_as_long_as_what_gets_done(prof: txprof.Profile) -> None:
@@ -141,4 +141,4 @@ def test_a_pool_is_meant_whose_name_begins_anothers(prof: txprof.Profile) -> Non
     recorded = prof.recorded
     (pool,) = recorded.pools
     recorded.pools.append(replace(pool.copy(), engine=pool.engine + "2"))
-    assert hoisting_all(prof, engine=pool.engine, jobs=100).work.pool.engine == pool.engine
+    assert compare(prof, engine=pool.engine, hoisted=None, jobs=100).work.pool.engine == pool.engine

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from txprof.model import Finding
 from txprof.pool.simulation import Simulated, Workload, connections_needed, simulate
@@ -47,12 +47,14 @@ def compare(
     workers: Sequence[int] | None = None,
     connections: Sequence[int] | None = None,
     timeout: float | None = None,
-    hoisted: Sequence[str] = (),
+    hoisted: Sequence[str] | None = (),
     jobs: int = 20_000,
     batch: int | None = None,
     seed: int = 0,
 ) -> WhatIf:
     """Simulate a profile's pool; see `txprof pool simulate --help` for the arguments.
+
+    `hoisted`: the fingerprints of the findings whose calls are moved; None for all that can be.
 
     Raises:
         NotEnough: if the recording has not what it takes (see `workload.worked`), or no such
@@ -61,6 +63,8 @@ def compare(
     recorded = profile.recorded
     work = worked(recorded, engine)
     could = movable(profile.findings, work)
+    if hoisted is None:
+        hoisted = [finding.fingerprint for finding in could]
     chosen = tuple(finding for finding in could if finding.fingerprint in hoisted)
     unknown = set(hoisted) - {finding.fingerprint for finding in chosen}
     if unknown:
@@ -107,13 +111,6 @@ def compare(
     done = asked * max(1, times)
     now = series(workload(work))
     return WhatIf(work, patience, done, batch, seed, now, without, chosen, tuple(could))
-
-
-def hoisting_all(profile: Profile, *, engine: str | None = None, **options: Any) -> WhatIf:
-    """`compare`, with the calls of all findings moved that can be."""
-    could = movable(profile.findings, worked(profile.recorded, engine))
-    hoisted = [finding.fingerprint for finding in could]
-    return compare(profile, engine=engine, hoisted=hoisted, **options)
 
 
 def _sizes(workers: int, limit: int | None) -> list[int]:

@@ -18,7 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from txprof.model import Finding, PoolProfile, Site
-from txprof.pool.whatif import hoisting_all
+from txprof.pool.whatif import compare
 from txprof.pool.workload import NotEnough
 from txprof.report import whatif
 from txprof.report.listing import Line, Listing, Listings, notes
@@ -321,7 +321,7 @@ def _simulated(profile: Profile) -> Iterator[dict[str, Any]]:
     for pool in profile.pools:
         told: dict[str, Any] = {"engine": pool.engine, "why": None, "drawings": []}
         try:
-            found = hoisting_all(profile, engine=pool.engine, jobs=_JOBS)
+            found = compare(profile, engine=pool.engine, hoisted=None, jobs=_JOBS)
         except NotEnough as error:
             told["why"] = str(error)
         else:
