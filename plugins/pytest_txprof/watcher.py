@@ -41,6 +41,8 @@ class Watched:
         self.profile: txprof.Profile | None = None
         self.reported: dict[str, Any] | None = None
         """What its report is to tell the summary."""
+        self.why_failed = ""
+        """The first reason, where txprof alone fails it."""
         self.is_judged = False
 
     def settings(self) -> dict[str, Any]:
@@ -145,6 +147,9 @@ class Watcher:
         if watched is not None and watched.reported is not None:
             report.txprof = watched.reported  # type: ignore[attr-defined]
             watched.reported = None
+        if watched is not None and watched.why_failed:
+            _summarize(report, watched.why_failed)
+            watched.why_failed = ""
         if watched is not None and report.when == "teardown":
             del item.stash[test_key]  # items live until the end of the run, and so would profiles
         self._guard.tell(report)
@@ -241,6 +246,7 @@ class Watcher:
         if quiet:
             item.add_report_section("call", "txprof", text)
         else:
+            watched.why_failed = self._shown.one_line(failing[0]) if failing else limits[0]
             pytest.fail(text, pytrace=False)
 
     def _suppressed(self, watched: Watched, finding: txprof.Finding) -> str | None:
@@ -321,6 +327,13 @@ class Watcher:
         if watched.lines == "auto" and watched.profile is not None and failing:
             parts.append(watched.profile.render(width=None if self._shown.full else 100))
         return "\n\n".join(part for part in parts if part)
+
+
+def _summarize(report: pytest.TestReport, why: str) -> None:
+    """Let the short summary say this alone: on a CI, and with -vv, pytest repeats the message."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    if crash is not None:
+        crash.message = f"Failed: {why}"
 
 
 def _check_settings() -> None:

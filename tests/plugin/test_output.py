@@ -61,6 +61,33 @@ def test_a_failure_shows_the_lines_and_what_to_change(project: Project) -> None:
     assert any("Captured txprof call" in line for line in lines[own:])
 
 
+@pytest.mark.parametrize("where", ["terminal", "ci", "-vv"])
+def test_the_short_summary_has_a_line_a_finding(
+    project: Project, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    project.write(
+        test_it="""
+        import app, pytest
+        def test_two(session):
+            app.process(session)
+            app.asks_often(session)
+        @pytest.mark.max_queries(2)
+        def test_limit(session): app.asks_often(session)
+        """
+    )
+    if where == "ci":
+        monkeypatch.setenv("CI", "true")
+    result = project.run_here("--txprof", *(["-vv"] if where == "-vv" else []))
+    result.assert_outcomes(failed=2)
+    start = next(i for i, line in enumerate(result.outlines) if "short test summary" in line)
+    lines = [re.sub(r"\.{3}$|…$", "", line) for line in result.outlines[start + 1 :]]
+    starts = ("FAILED test_it.py::", "txprof test_it.py::", "=")
+    assert [line for line in lines if line and not line.startswith(starts)] == []
+    assert sum("io-in-transaction app.py:15 process: HTTP POST" in line for line in lines) == 1
+    assert sum("n-plus-one app.py:31 asks_often" in line for line in lines) == 2  # one a test
+    assert sum(" - " in line for line in lines) == 3
+
+
 def test_the_summary_adds_up(project: Project) -> None:
     project.write(
         test_it="""
