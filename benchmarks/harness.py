@@ -51,6 +51,9 @@ class Variant:
     another variant had its turn it takes some dozens of executions to adapt again."""
     clock: Callable[[], float] = time.perf_counter
     """What its time is read from. Where a server answers it is the processor's, of this process."""
+    count: int | None = None
+    """Executions a sample; None: as many as fill one. Said where a run costs something by itself,
+    which is told in a row of its own."""
 
 
 @dataclass
@@ -163,6 +166,8 @@ def measure(
 
 
 def _calibrated(variant: Variant) -> int:
+    if variant.count is not None:
+        return variant.count
     count = 1
     with variant.around():
         while True:

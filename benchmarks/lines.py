@@ -40,6 +40,8 @@ LINE_BUDGET = 0.8 if MONITORING else 1.05
 STATEMENT_BUDGET = 1.5
 
 SELECT_1 = select(text("1"))
+STATEMENTS_A_CALL = 200
+"""What a call costs by itself is told in the rows of calls."""
 
 
 def lines(count: int) -> int:
@@ -71,6 +73,10 @@ def statements(connection: Connection, count: int) -> None:
         connection.execute(SELECT_1).scalar()
 
 
+def one_statement(connection: Connection) -> None:
+    connection.execute(SELECT_1).scalar()
+
+
 def copy_of(function: Callable[..., Any]) -> FunctionType:
     """The same function with code of its own: profilers know functions by their code."""
     assert isinstance(function, FunctionType)
@@ -82,7 +88,11 @@ def copy_of(function: Callable[..., Any]) -> FunctionType:
 Run = Callable[[int], object]
 
 
-def in_blocks(function: Callable[..., Any], run_of: Callable[[FunctionType], Run]) -> list[Variant]:
+def in_blocks(
+    function: Callable[..., Any],
+    run_of: Callable[[FunctionType], Run],
+    count: int | None = None,
+) -> list[Variant]:
     """The function bare, and profiled for as long as a block lasts."""
     bare, theirs, ours = (copy_of(function) for _ in range(3))
     profiler = LineProfiler()
@@ -92,7 +102,7 @@ def in_blocks(function: Callable[..., Any], run_of: Callable[[FunctionType], Run
         ("line_profiler", theirs, lambda: profiler),
         ("txprof", ours, lambda: txprof.profile(ours, name="benchmark", on_finding="ignore")),
     ]
-    return [Variant(name, run_of(copy), around) for name, copy, around in blocks]
+    return [Variant(name, run_of(copy), around, count=count) for name, copy, around in blocks]
 
 
 def decorated(function: Callable[..., Any], run_of: Callable[[Any], Run]) -> list[Variant]:
@@ -114,25 +124,45 @@ def repeated(function: Callable[[int], int]) -> Run:
     return run
 
 
-def on_connection(function: Callable[[Connection, int], None]) -> Run:
-    """One call of it, on a connection of its own in an open transaction."""
+def connected() -> Connection:
+    """A connection of its own, in an open transaction."""
     connection = create_engine("sqlite://", poolclass=StaticPool).connect()
     connection.begin()
+    return connection
+
+
+def in_one_call(function: Callable[[Connection, int], None]) -> Run:
+    """One call of it."""
+    connection = connected()
     return lambda count: function(connection, count)
+
+
+def one_a_call(function: Callable[[Connection], None]) -> Run:
+    """So many calls of it."""
+    connection = connected()
+
+    def run(count: int) -> None:
+        for _ in range(count):
+            function(connection)
+
+    return run
 
 
 def main() -> None:
     options = arguments(__doc__)
     turns = 1 if options.quick else 40
-    bare, theirs, _ = in_blocks(statements, on_connection)
+    bare, theirs, _ = in_blocks(statements, in_one_call, STATEMENTS_A_CALL)
+    bare_one, theirs_one, _ = in_blocks(one_statement, one_a_call)
     with installed_past_connections():
-        _, _, ours = in_blocks(statements, on_connection)
+        _, _, ours = in_blocks(statements, in_one_call, STATEMENTS_A_CALL)
+        _, _, ours_one = in_blocks(one_statement, one_a_call)
     samples = measure(
         {
             "line": in_blocks(lines, lambda function: function),
             "call": in_blocks(two_lines, repeated),
             "decorated call": decorated(two_lines, repeated),
             "statement": [bare, theirs, ours],
+            "call with a statement": [bare_one, theirs_one, ours_one],
         },
         turns,
     )
@@ -194,6 +224,9 @@ def table_of(samples: dict[str, Samples]) -> Table:
         if MONITORING
         else MISSING,
     )
+    one = samples["call with a statement"]
+    add("a call with one select 1", one, times(one.ratio("txprof"), "bare"), MISSING, MISSING)
+    table.note(f"select 1 on a profiled line: {STATEMENTS_A_CALL} of them in one call")
     return table
 
 
