@@ -100,10 +100,10 @@ def main() -> int:
 def page() -> str:
     """The whole page."""
     sys.path.insert(0, str(ROOT))
-    from txprof import sensors
+    from txprof.sensors import clients, sockets
 
-    listed = [PREFACE, TABLE, *map(row, sensors.clients())]
-    listed += [SOCKETS, TABLE, *map(row, sensors.sockets.CLIENTS)]
+    listed = [PREFACE, TABLE, *map(row, clients())]
+    listed += [SOCKETS, TABLE, *map(row, sockets.CLIENTS)]
     return "\n".join([*listed, MOCKED, _mocks(), BESIDE, ""])
 
 

@@ -184,6 +184,67 @@ static PyObject *here(PyObject *module, PyObject *start)
     return place;
 }
 
+/* --- callsite.numbers ------------------------------------------------------------------------ */
+
+/* Whether a file is the application's; -1 with an exception. */
+static int is_application(PyObject *known, PyObject *ask, PyObject *file)
+{
+    PyObject *verdict = PyDict_GetItemWithError(known, file); /* borrowed: True or False */
+    if (verdict != NULL || PyErr_Occurred())
+        return verdict == NULL ? -1 : verdict == Py_True;
+    verdict = PyObject_CallOneArg(ask, file);
+    int found = verdict == NULL ? -1 : PyObject_IsTrue(verdict);
+    Py_XDECREF(verdict);
+    return found;
+}
+
+static int add_number(PyObject *numbers, PyObject *number)
+{
+    int failed = number == NULL ? -1 : PyList_Append(numbers, number);
+    Py_XDECREF(number);
+    return failed;
+}
+
+/* numbers(frame, known, ask, root, outer): the application's frames from `frame` out and in the
+   frames that `outer` iterates over, two numbers each. None where `root` is reached before any: the
+   path goes on in another task. */
+static PyObject *numbers(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t many)
+{
+    if (many != 5 || !PyFrame_Check(args[0]) || !PyDict_Check(args[1]) || !PyIter_Check(args[4]))
+        return PyErr_Format(PyExc_TypeError, "a frame, a dict, a function, a frame, an iterator");
+    PyFrameObject *frame = (PyFrameObject *)Py_NewRef(args[0]);
+    PyObject *found = PyList_New(0), *result = NULL;
+    while (found != NULL && frame != NULL) {
+        PyCodeObject *code = PyFrame_GetCode(frame);
+        int verdict = is_application(args[1], args[2], code->co_filename);
+        if (verdict > 0)
+            verdict = add_number(found, PyLong_FromVoidPtr(code)) < 0 ||
+                              add_number(found, PyLong_FromLong(PyFrame_GetLasti(frame))) < 0
+                          ? -1
+                          : 1;
+        Py_DECREF(code);
+        if (verdict < 0)
+            goto out;
+        if (!verdict && (PyObject *)frame == args[3] && PyList_GET_SIZE(found) == 0) {
+            result = Py_NewRef(Py_None);
+            goto out;
+        }
+        if (!go_out(&frame)) {
+            PyObject *outer = PyIter_Next(args[4]);
+            if (outer == NULL && PyErr_Occurred())
+                goto out;
+            if (outer != NULL && !PyFrame_Check(outer))
+                Py_CLEAR(outer);
+            frame = (PyFrameObject *)outer;
+        }
+    }
+    result = found == NULL ? NULL : PyList_AsTuple(found);
+out:
+    Py_XDECREF(found);
+    Py_XDECREF(frame);
+    return result;
+}
+
 /* --- entries.Entry.statement ---------------------------------------------------------------- */
 
 /* An entry's row of a key, a new reference; NULL, maybe with an exception, if it is a new one. */
@@ -502,6 +563,7 @@ static void free_module(void *module)
 static PyMethodDef functions[] = {
     {"bind", bind, METH_O, NULL},
     {"here", here, METH_O, NULL},
+    {"numbers", (PyCFunction)(void (*)(void))numbers, METH_FASTCALL, NULL},
     {"execute", (PyCFunction)(void (*)(void))execute, METH_FASTCALL | METH_KEYWORDS, NULL},
     {NULL, NULL, 0, NULL}};
 

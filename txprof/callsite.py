@@ -12,7 +12,7 @@ import sysconfig
 from collections.abc import Callable, Iterable, Iterator
 from types import CodeType, FrameType
 
-from txprof import waiting
+from txprof import compiled, waiting
 
 Frame = tuple[str, int, str]
 """File, line, function: what `model.Site` holds, as a bare tuple, which is cheaper to make."""
@@ -64,8 +64,8 @@ def path(frame: FrameType | None) -> Path:
     known = _known
     found = []
     root = waiting.task_root()
-    outer: Iterator[FrameType] | None = None
-    while True:
+    outer = _outer_greenlets()
+    while frame is not None:
         while frame is not None:
             code = frame.f_code
             filename = code.co_filename
@@ -78,13 +78,7 @@ def path(frame: FrameType | None) -> Path:
             elif frame is root and not found:
                 found += path_of(waiting.awaiting_frames())
             frame = frame.f_back
-        if outer is None:
-            if "greenlet" not in sys.modules:
-                break
-            outer = _outer_greenlets()
         frame = next(outer, None)
-        if frame is None:
-            break
     if len(found) > _INNERMOST + _OUTERMOST:
         found[_INNERMOST:-_OUTERMOST] = []
     return tuple(found)
@@ -95,12 +89,21 @@ def numbers(frame: FrameType) -> tuple[int, ...]:
 
     Code objects count by their id: who keeps the numbers keeps `codes` too, lest one be given away.
     """
+    root = waiting.task_root()
+    if compiled.fast is not None:
+        known = compiled.fast.numbers(frame, _known, is_application, root, _outer_greenlets())
+        if known is not None:
+            return known  # type: ignore[no-any-return]
+    return _numbers(frame, root)
+
+
+def _numbers(frame: FrameType, root: FrameType | None) -> tuple[int, ...]:
+    """What `_fast.c` does as well, where the path does not go on in another task."""
     known = _known
     found: list[int] = []
     current: FrameType | None = frame
-    root = waiting.task_root()
-    outer: Iterator[FrameType] | None = None
-    while True:
+    outer = _outer_greenlets()
+    while current is not None:
         while current is not None:
             code = current.f_code
             try:
@@ -114,13 +117,7 @@ def numbers(frame: FrameType) -> tuple[int, ...]:
                     if is_application(waiter.f_code.co_filename):
                         found += (id(waiter.f_code), waiter.f_lasti)
             current = current.f_back
-        if outer is None:
-            if "greenlet" not in sys.modules:
-                break
-            outer = _outer_greenlets()
         current = next(outer, None)
-        if current is None:
-            break
     return tuple(found)
 
 
@@ -148,9 +145,7 @@ def frames(frame: FrameType | None) -> Iterator[FrameType]:
     And out of a task of a library's own: SQLAlchemy shields the end of `async with session.begin()`
     like that, but it is the line that awaits it which writes.
     """
-    outer: Iterator[FrameType | None] = iter(())
-    if "greenlet" in sys.modules:
-        outer = _outer_greenlets()
+    outer = _outer_greenlets()
     root = waiting.task_root()
     while frame is not None:
         while frame is not None:
@@ -166,9 +161,7 @@ def frames(frame: FrameType | None) -> Iterator[FrameType]:
 
 def stack(frame: FrameType | None) -> Iterator[FrameType]:
     """Every frame from `frame` outwards, across greenlets."""
-    outer: Iterator[FrameType | None] = iter(())
-    if "greenlet" in sys.modules:
-        outer = _outer_greenlets()
+    outer = _outer_greenlets()
     while frame is not None:
         while frame is not None:
             yield frame
@@ -204,10 +197,9 @@ def mixing_site(call: Path, opener: Path) -> Frame | None:
 def _outer_greenlets() -> Iterator[FrameType]:
     # A hook that runs in a greenlet sees f_back end at the greenlet's root; the story goes on in
     # the parent, where it stands suspended.
-    greenlet = sys.modules["greenlet"]
     try:
-        current = greenlet.getcurrent().parent
-    except AttributeError:  # half imported
+        current = sys.modules["greenlet"].getcurrent().parent
+    except (AttributeError, KeyError):  # half imported, or not at all
         return
     while current is not None:
         frame = current.gr_frame

@@ -16,6 +16,9 @@ SWITCH = "TXPROF_PURE"
 fast: ModuleType | None = None
 """The compiled module, where that runs."""
 
+_FUNCTIONS = ("bind", "execute", "here", "numbers")
+_OTHER = "built from another version of txprof: install it again"
+
 why_not = ""
 """Why plain Python runs instead; "" where it does not."""
 
@@ -28,7 +31,7 @@ def bind(**objects: object) -> bool:
     try:
         fast.bind(objects)
     except Exception:  # built from another version of the source
-        fast, why_not = None, "built from another version of txprof: install it again"
+        fast, why_not = None, _OTHER
         return False
     return True
 
@@ -40,3 +43,6 @@ else:
         from txprof import _fast as fast
     except ImportError:
         why_not = "not built: no C compiler, or no headers of Python, when txprof was installed"
+    else:
+        if not all(hasattr(fast, name) for name in _FUNCTIONS):
+            fast, why_not = None, _OTHER
