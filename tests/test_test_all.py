@@ -48,3 +48,16 @@ hangs()
         assert b" in hangs\n" in printed.read()
     assert hung.returncode < 0
     assert f" {alive}\n" in said
+
+
+def test_every_file_is_in_one_part() -> None:
+    found = TOOL["parts"]([])
+    files = [file for part in found for file in part]
+    everything = Path(__file__).parent.rglob("test_*.py")
+    assert sorted(files) == sorted(str(file.relative_to(TOOL["ROOT"])) for file in everything)
+    assert len(found) == TOOL["PARTS"]
+    assert all(found)
+
+
+def test_what_is_asked_for_is_in_one_run() -> None:
+    assert TOOL["parts"](["tests/test_allow.py", "-x"]) == [["tests/test_allow.py", "-x"]]

@@ -4,15 +4,16 @@ Interpreters are looked for on PATH and among pyenv's. Each gets an environment 
 kept for the next time. SQLAlchemy 2.0 is tested on the oldest Python found, the newest one on the
 others. Needs nothing but the standard library.
 
-Two environments are tested at a time, where there are two processors: most tests wait for
-something. What they print comes when they end.
+Two runs of pytest are under way at a time, where there are two processors: most tests wait for
+something. An environment's tests are in a few such runs, of a part of the files each: whatever
+there is to do, neither processor waits long for the other. What they print comes when they end.
 
 A few tests that fail are run once more, alone, and named: real servers on a busy machine give a
 test now and then what it did not expect. One that fails again fails the run.
 
 A test that hangs is ended by pytest-timeout. Where even that cannot end it, or Python does not end
-after the tests, the environment has HOURS: then pytest's threads are printed, with the processes
-that it started, and all of them are ended.
+after the tests, a run has HOURS: then pytest's threads are printed, with the processes that it
+started, and all of them are ended.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 SUPPORTED = ("3.11", "3.12", "3.13", "3.14")
@@ -35,8 +36,11 @@ ENVIRONMENTS = ROOT / ".venvs"
 TESTS_FAILED = 1  # pytest's exit status; 2 and up are errors of another kind
 AGAIN = 20
 """More failures than this are no accident."""
-HOURS = 0.75
-"""What an environment has for its tests: they took 35 minutes on a machine that did much else."""
+PARTS = 3
+"""Runs that an environment's tests are in."""
+
+HOURS = 0.5
+"""What a run has: one took 12 minutes on a machine that did much else."""
 
 
 def interpreters() -> dict[str, str]:
@@ -93,10 +97,22 @@ def environment(minor: str, python: str, line: str) -> Path:
     return bin_python
 
 
-def tested(name: str, python: Path) -> tuple[bool, str]:
-    """Whether the tests pass there, and what they print; the few that fail may try again."""
-    cache = ENVIRONMENTS / f"{name}.cache"
-    command = [str(python), "-m", "pytest", "-q", "-o", f"cache_dir={cache}", *sys.argv[1:]]
+def parts(asked: list[str]) -> list[list[str]]:
+    """What to tell each run of pytest: the tests asked for, or a part of the files."""
+    if asked:
+        return [asked]
+    files = sorted(str(file.relative_to(ROOT)) for file in ROOT.glob("tests/**/test_*.py"))
+    return [files[part::PARTS] for part in range(PARTS)]
+
+
+def tested(made: Future[Path], part: int, arguments: list[str]) -> tuple[bool, str]:
+    """Whether a part of the tests passes in an environment, and what they print.
+
+    The few that fail may try again.
+    """
+    python = made.result()
+    cache = ENVIRONMENTS / f"{python.parent.parent.name}.cache{part}"
+    command = [str(python), "-m", "pytest", "-q", "-o", f"cache_dir={cache}", *arguments]
     status, printed = run(command)
     if status != TESTS_FAILED:
         return status == 0, printed
@@ -165,20 +181,25 @@ def main() -> int:
     oldest, *others = found
     runs = [(oldest, "2.0"), *((minor, "2.1") for minor in others or [oldest])]
     failed = []
-
-    def test(minor: str, line: str) -> tuple[bool, str]:
-        return tested(f"py{minor}-sqlalchemy{line}", environment(minor, found[minor], line))
-
     with ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as executor:
-        outcomes = [(minor, line, executor.submit(test, minor, line)) for minor, line in runs]
-        for minor, line, outcome in outcomes:
-            print(f"== CPython {minor}, SQLAlchemy {line}", flush=True)
+        made = [executor.submit(environment, minor, found[minor], line) for minor, line in runs]
+        outcomes = [
+            (
+                f"CPython {minor} with SQLAlchemy {line}",
+                part,
+                executor.submit(tested, python, part, arguments),
+            )
+            for (minor, line), python in zip(runs, made, strict=True)
+            for part, arguments in enumerate(parts(sys.argv[1:]), 1)
+        ]
+        for name, part, outcome in outcomes:
+            print(f"== {name}, part {part}", flush=True)
             passed, printed = outcome.result()
             print(printed, end="", flush=True)
             if not passed:
-                failed.append(f"CPython {minor} with SQLAlchemy {line}")
+                failed.append(name)
     if failed:
-        print(f"failed: {', '.join(failed)}", file=sys.stderr)
+        print(f"failed: {', '.join(dict.fromkeys(failed))}", file=sys.stderr)
     return 1 if failed else 0
 
 
