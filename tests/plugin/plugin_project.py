@@ -108,6 +108,7 @@ class Project:
         is_in_loop.cache_clear()  # files are read once a process
         linecache.clearcache()
         sys.path.insert(0, str(self.folder))
+        gc.freeze()  # pytest collects five times at its end, and all that other tests left is large
         try:
             with (
                 contextlib.chdir(self.folder),
@@ -122,6 +123,7 @@ class Project:
                 finally:
                     self._forget()
         finally:
+            gc.unfreeze()
             sys.path[:] = path
         return _result(status, out.getvalue(), err.getvalue())
 
