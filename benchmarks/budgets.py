@@ -31,6 +31,7 @@ BUDGETS = {
     "report": "a report of 5,000 findings over 20,000 lines",
     "report memory": "the most memory that such a report takes",
     "page": "such a page in a browser, until usable",
+    "web": "a request while the web middleware is off",
     "merge": "the merge of 1,000 recordings",
     "simulation": "a simulation of 120 workers with 10,000 jobs each",
     "plan": "a plan for 500 services",

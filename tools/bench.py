@@ -33,6 +33,7 @@ BENCHMARKS = (
     "memory",
     "reports",
     "sizing",
+    "web",
     "plugin",
 )
 
