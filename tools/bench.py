@@ -73,7 +73,7 @@ def environment(python: str) -> Path:
     folder = ROOT / ".venvs" / f"bench-py{version}"
     wanted = hashlib.sha256(
         (ROOT / "pyproject.toml").read_bytes()
-        + (ROOT / "txprof" / "_fast.c").read_bytes()
+        + b"".join(file.read_bytes() for file in sorted((ROOT / "txprof").glob("_fast.[ch]")))
         + repr((python, REQUIRED, WELCOME)).encode()
     ).hexdigest()
     stamp = folder / ".installed"

@@ -82,7 +82,7 @@ def version_of(python: str) -> tuple[int, ...] | None:
 def environment(minor: str, python: str, line: str) -> Path:
     """An environment with txprof, what its tests need, and that line of SQLAlchemy."""
     folder = ENVIRONMENTS / f"py{minor}-sqlalchemy{line}"
-    sources = ("pyproject.toml", "hatch_build.py", "txprof/_fast.c")
+    sources = ("pyproject.toml", "hatch_build.py", "txprof/_fast.c", "txprof/_fast.h")
     what = b"".join((ROOT / source).read_bytes() for source in sources)
     what += f"{python} {LINES[line]}".encode()
     wanted = hashlib.sha256(what).hexdigest()
