@@ -181,13 +181,13 @@ def loop(engine: Engine, count: int) -> None:
 
 
 def left_behind() -> list[tuple[int, int]]:
-    """Objects and bytes after each of three loops that are all alike."""
+    """Objects and bytes after each of five loops that are all alike."""
     orders = database()
     with txprof.profile(on_finding="ignore", lines=None, exemplars=0):
         loop(orders, 2_000)  # everything that is remembered is known
         found = []
         tracemalloc.start()
-        for _ in range(3):
+        for _ in range(5):
             loop(orders, 2_000)
             gc.collect()
             found.append((len(gc.get_objects()), tracemalloc.get_traced_memory()[0]))
@@ -202,9 +202,10 @@ def test_nothing_is_left_behind() -> None:
     printed = subprocess.run(
         [sys.executable, __file__], check=True, stdout=subprocess.PIPE, text=True, timeout=240
     ).stdout
-    _, (objects, memory), (objects_at_last, memory_at_last) = json.loads(printed)
-    assert objects_at_last - objects < 50
-    assert memory_at_last - memory < 20_000
+    _, (objects, memory), *later = json.loads(printed)
+    # What is left behind is in all that come later; a few slow statements are noted in some.
+    assert min(number for number, _ in later) - objects < 50
+    assert min(size for _, size in later) - memory < 20_000
 
 
 @built
