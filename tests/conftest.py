@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
+import signal
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -26,6 +27,14 @@ from txprof.safety import _noted
 # No timed tests: machines are noisy.
 hypothesis.settings.register_profile("txprof", deadline=None)
 hypothesis.settings.load_profile("txprof")
+
+
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Tests that run in the background of a script ignore Ctrl-C, and so would their children."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, previous)
 
 
 @pytest.fixture(scope="session")

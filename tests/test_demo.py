@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -260,14 +259,6 @@ def test_tables_that_are_there_already_are_left_alone(home: Home, database_url: 
         assert connection.scalar(text("SELECT id FROM txprof_demo_unit")) == 7
     assert inspect(engine).get_table_names() == ["txprof_demo_unit"]
     engine.dispose()
-
-
-@pytest.fixture
-def ctrl_c() -> Iterator[None]:
-    """Tests that run in the background of a script ignore Ctrl-C, and so would their children."""
-    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, previous)
 
 
 @pytest.mark.usefixtures("ctrl_c")

@@ -129,6 +129,7 @@ def test_a_traceback_is_the_one_of_python(project: Path) -> None:
     assert "runpy" not in done.stderr
 
 
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize(
     ("code", "status"),
     [
