@@ -101,9 +101,10 @@ def page() -> str:
     """The whole page."""
     sys.path.insert(0, str(ROOT))
     from txprof import sensors
+    from txprof.sensors import sockets
 
     listed = [PREFACE, TABLE, *map(row, sensors.clients())]
-    listed += [SOCKETS, TABLE, *map(row, sensors.sockets.CLIENTS)]
+    listed += [SOCKETS, TABLE, *map(row, sockets.CLIENTS)]
     return "\n".join([*listed, MOCKED, _mocks(), BESIDE, ""])
 
 
