@@ -161,7 +161,11 @@ class Collector:
 
     def settled(self, case: Hashable) -> CallRow | None:
         """The row of a call that starts, counted, if calls of this case are settled here."""
-        row = self._parts.mine().settled.get(case)
+        try:
+            part: Part = self._parts.local.part  # `mine`, without a call
+        except AttributeError:  # this thread's first
+            return None
+        row = part.settled.get(case)
         if row is not None:
             row.count += 1
         return row

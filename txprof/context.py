@@ -201,6 +201,8 @@ class Hold:
 
     def is_here(self) -> bool:
         """Whether its owner is what runs now."""
+        if self.task is None:
+            return self.thread == get_ident()  # as `owners` has it, without a call
         return owners.is_here(self.thread, self.task)
 
     def is_orphan(self) -> bool:
@@ -330,8 +332,13 @@ def deciding(holds: tuple[Hold, ...]) -> Hold | None:
 
 def judging_here(*, late: bool) -> tuple[Hold | None, bool]:
     """The hold that a finding here names, and `undecided_here`; with one look, as a rule."""
+    holds = holds_here.get()
+    if not holds:
+        return None, False
+    if len(holds) == 1 and holds[0].is_open and holds[0].is_here():
+        return holds[0], False
     found = open_here(late=late)
-    return deciding(found), found is not holds_here.get() and undecided_here()
+    return deciding(found), found is not holds and undecided_here()
 
 
 def notify(hold: Hold) -> None:

@@ -52,25 +52,25 @@ class Fuses:
     _TRIES = 3
 
     def __init__(self) -> None:
-        self._failures: dict[Any, int] = {}
+        self.failures: dict[Any, int] = {}
+        """How often in a row. Public for who cannot afford a call where nothing failed."""
 
     def is_off(self, part: Any) -> bool:
         """Whether it is not worth another try."""
-        return bool(self._failures) and self._failures.get(part, 0) >= self._TRIES
+        return self.failures.get(part, 0) >= self._TRIES
 
     def failed(self, part: Any, what: str, error: BaseException) -> None:
         """It did, once more."""
         note_once(what, error)
-        self._failures[part] = self._failures.get(part, 0) + 1
+        self.failures[part] = self.failures.get(part, 0) + 1
 
     def worked(self, part: Any) -> None:
         """It did: what failed before was no matter of the library."""
-        if self._failures:
-            self._failures.pop(part, None)
+        self.failures.pop(part, None)
 
     def reset(self) -> None:
         """Everything is worth a try again."""
-        self._failures.clear()
+        self.failures.clear()
 
 
 def passing_for(module: str, function: Any) -> Any:

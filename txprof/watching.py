@@ -14,7 +14,7 @@ from txprof import sensors
 from txprof.around import ANNOTATIONS, around
 from txprof.policy import Allowance, allowances
 from txprof.sensors import placing
-from txprof.sensors.external import Described, WatchedCall
+from txprof.sensors.external import Described, ExternalCall, begin
 
 logger = logging.getLogger("txprof")
 
@@ -71,7 +71,7 @@ class Watch:
             raise TypeError(f"cannot watch {self.target!r}: {function!r} is not callable")
         described = self._described
         raw = vars(owner).get(attribute, function)
-        self._placed = placing.place(owner, attribute, around(raw, lambda: WatchedCall(described)))
+        self._placed = placing.place(owner, attribute, around(raw, lambda: _WatchedCall(described)))
 
     def _place_quietly(self) -> None:
         # The module's own import must not fail because of us.
@@ -79,6 +79,33 @@ class Watch:
             self._place()
         except (TypeError, ValueError) as error:
             logger.warning("txprof: %s", error)
+
+
+class _WatchedCall:
+    """A span (`txprof.around`) that is an external call from its first step to its last."""
+
+    __slots__ = ("_call", "_described", "_started")
+
+    def __init__(self, described: Described) -> None:
+        self._described = described
+        self._call: ExternalCall | None = None
+        self._started = False
+
+    def enter(self) -> None:
+        """The call starts, or goes on."""
+        if not self._started:
+            self._started = True
+            self._call = begin(self._described)
+        elif self._call is not None:
+            self._call.enter()
+
+    def leave(self) -> None:
+        """It returned, or waits for its consumer."""
+        if self._call is not None:
+            self._call.leave()
+
+    def end(self, *, failed: bool) -> None:
+        """Nothing is left to do."""
 
 
 def unwatch_all() -> None:

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
+from unittest import mock
 
 import httpx
 import httpx2
@@ -23,6 +24,8 @@ from sqlalchemy import Engine
 
 import txprof
 from txprof.clock import clock
+from txprof.sensors.external import ExternalCall
+from txprof.sensors.streams import forget, keep, kept
 
 DELAY, STALLED = 0.05, 3.0
 STALLING = threading.Event()  # never set: a sleep would be a call of this process
@@ -264,3 +267,59 @@ def test_an_answer_waited_for_in_a_later_transaction_is_a_finding_there(
             assert connection.getresponse().read() == BODY  # wait
     connection.close()
     assert_flagged(prof, "io-in-transaction", line=line_of("wait"), count=1)
+
+
+# --- the object that it is read from ------------------------------------------------------------
+
+
+class Stream:
+    """What is read, and keeps nothing secret."""
+
+
+class Delegating:
+    """What answers for a stream in all that it has not itself."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+class Answering:
+    """What has an answer to everything."""
+
+    def __getattribute__(self, name: str) -> Any:
+        return f"its {name}"
+
+
+@pytest.fixture
+def call() -> ExternalCall:
+    return ExternalCall(None, [])
+
+
+def test_a_call_is_kept_until_it_is_forgotten(call: ExternalCall) -> None:
+    stream = Stream()
+    for each in (stream, Delegating(stream)):
+        keep(call, each)
+        assert kept(each) is call
+        forget(each)
+        assert kept(each) is None
+
+
+def test_who_answers_for_a_stream_has_not_its_call(call: ExternalCall) -> None:
+    stream = Stream()
+    keep(call, stream)
+    assert kept(Delegating(stream)) is None
+
+
+@pytest.mark.parametrize("stream", [None, 1, object(), Answering(), mock.Mock(spec=[]), Stream])
+def test_what_has_no_room_for_a_call_has_none(stream: Any) -> None:
+    assert kept(stream) is None
+
+
+@pytest.mark.parametrize("stream", [None, 1, object(), Stream])
+def test_what_has_no_room_for_a_call_is_given_none(stream: Any, call: ExternalCall) -> None:
+    keep(call, stream)
+    forget(stream)
+    assert kept(stream) is None

@@ -74,10 +74,16 @@ def body(response: Any) -> tuple[Any, ...]:
     return (response,)
 
 
-def _read(wrapped: Any, stream: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _response_of(stream: Any) -> Any:
     response = _responses.get(id(stream))
+    return None if response is None or response.content is not stream else response
+
+
+@placing.only_where(lambda stream: _response_of(stream) is not None)
+def _read(wrapped: Any, stream: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    response = _response_of(stream)
     try:
-        if response is None or response.content is not stream:
+        if response is None:
             return wrapped(*args, **kwargs)
         return goes_on_in_steps(wrapped, response, args, kwargs)
     except BaseException as error:

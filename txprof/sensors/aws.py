@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from txprof import collector
@@ -35,20 +36,29 @@ _RESOURCES = ("Bucket", "QueueUrl", "TopicArn", "StreamName", "TableName", "Func
 """The parameter that says which bucket, queue, topic, ... an operation works on."""
 
 
-def operation(service: str, name: str, parameters: Any) -> Described:
+def operation(service: str, name: str, parameters: Any, endpoint: str | None) -> Described:
     """s3.PutObject bucket"""
     resource = ""
     if isinstance(parameters, dict):
-        found = next((parameters[key] for key in _RESOURCES if parameters.get(key)), "")
-        resource = str(found).rstrip("/").rpartition("/")[2].rpartition(":")[2]
-    return Described(_KINDS.get(service, "rpc"), f"{service}.{name} {resource}".rstrip())
+        for key in _RESOURCES:
+            if parameters.get(key):
+                resource = str(parameters[key])
+                break
+    return _described(service, name, resource, endpoint)
+
+
+@functools.lru_cache(maxsize=1_024)
+def _described(service: str, name: str, resource: str, endpoint: str | None) -> Described:
+    resource = resource.rstrip("/").rpartition("/")[2].rpartition(":")[2]
+    target = f"{service}.{name} {resource}".rstrip()
+    return Described(_KINDS.get(service, "rpc"), target, _host(endpoint))
 
 
 def _api_call(client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Described:
     name = args[0] if args else kwargs["operation_name"]
     parameters = args[1] if len(args) > 1 else kwargs.get("api_params")
-    described = operation(client.meta.service_model.service_name, name, parameters)
-    return described._replace(host=_host(client.meta.endpoint_url))
+    meta = client.meta
+    return operation(meta.service_model.service_name, name, parameters, meta.endpoint_url)
 
 
 def _host(endpoint: str | None) -> str | None:
@@ -83,8 +93,7 @@ def _bodies_async(result: Any) -> list[Any]:
 def _transfer(name: str, position: int) -> Describe:
     def describe(manager: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Described:
         bucket = args[position] if len(args) > position else kwargs["bucket"]
-        described = operation("s3", name, {"Bucket": bucket})
-        return described._replace(host=_host(manager.client.meta.endpoint_url))
+        return operation("s3", name, {"Bucket": bucket}, manager.client.meta.endpoint_url)
 
     return describe
 
@@ -94,8 +103,7 @@ def _transfer_async(name: str, position: int) -> Describe:
         if client is None:  # called as the function that it is
             client, *args = args  # type: ignore[assignment]
         bucket = args[position] if len(args) > position else kwargs["Bucket"]
-        described = operation("s3", name, {"Bucket": bucket})
-        return described._replace(host=_host(client.meta.endpoint_url))
+        return operation("s3", name, {"Bucket": bucket}, client.meta.endpoint_url)
 
     return describe
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from dataclasses import replace
+from types import CoroutineType
 from typing import Any, NamedTuple
 
 from txprof import collector, context, policy, safety
@@ -15,7 +16,7 @@ from txprof.recorded import CallRow
 from txprof.rules import external_io
 from txprof.safety import Fuses, drop_own_frame, name_of, note_once
 from txprof.sensors import inspecting, placing, transactions
-from txprof.sensors.judging import Judged, News, judged, minimum
+from txprof.sensors.judging import News, judged, minimum
 from txprof.sensors.placing import only_where
 from txprof.sensors.streams import Streams, keep_all
 
@@ -94,8 +95,7 @@ class ExternalCall:
         if self.undecided and self.described is not None and not self.mixes():
             self.undecided = False
             if _is_open_still():
-                self.take_back()
-                self._rows, _, self._due, *_ = _told(self.described, late=True)
+                self._judge_late(self.described)
         took = self._total + seconds
         if self.minimum is not None and took >= self.minimum and _is_open_still():
             self._judge_again(took)
@@ -120,11 +120,18 @@ class ExternalCall:
             return
         for row in self._rows:
             row.seconds -= self._total
-        self.take_back()
-        self._rows, _, self._due, *_ = _told(self.described, late=True, took=took)
+        self._judge_late(self.described, took)
         for row in self._rows:
             row.seconds += self._total
         self.minimum = minimum(self.described.kind, above=took)
+
+    def _judge_late(self, described: Described, took: float = 0.0) -> None:
+        """What it was, now that it is over; `on_finding` is told of what is wrong with it."""
+        self.take_back()
+        found = judged(described, late=True, took=took)
+        if found[1]:
+            _react(found[1], late=True)
+        self._rows, _, self._due, *_ = found
 
     def end(self, *, failed: bool) -> None:
         """Nothing is left to do: it is a span (`txprof.around`)."""
@@ -141,7 +148,10 @@ class ExternalCall:
 
     def mixes(self) -> bool:
         """Whether it started while something was open."""
-        return any(row.state != "free" for row in self._rows)
+        for row in self._rows:  # noqa: SIM110  (any() takes twice as long)
+            if row.state != "free":
+                return True
+        return False
 
     def take_back(self) -> None:
         """It is counted elsewhere: rows without calls are dropped from the snapshot."""
@@ -183,31 +193,12 @@ def is_nested() -> bool:
     return outer is not None and outer.entered
 
 
-class WatchedCall:
-    """A span (`txprof.around`) that is an external call from its first step to its last."""
-
-    __slots__ = ("_call", "_described", "_started")
-
-    def __init__(self, described: Described) -> None:
-        self._described = described
-        self._call: ExternalCall | None = None
-        self._started = False
-
-    def enter(self) -> None:
-        """The call starts, or goes on."""
-        if not self._started:
-            self._started = True
-            self._call = begin(self._described)
-        elif self._call is not None:
-            self._call.enter()
-
-    def leave(self) -> None:
-        """It returned, or waits for its consumer."""
-        if self._call is not None:
-            self._call.leave()
-
-    def end(self, *, failed: bool) -> None:
-        """Nothing is left to do."""
+def may_begin(_instance: object) -> bool:
+    """Whether a call here is one to report: the layers beneath one step out of its way at once."""
+    if not (collector.everywhere or collector.watching_here.get()):
+        return False
+    outer = _ongoing.get()  # `is_nested`, without a call
+    return outer is None or outer._token is None
 
 
 def watched(
@@ -215,7 +206,7 @@ def watched(
 ) -> Wrapper:
     """A wrap that reports each outermost call of a function as an external call."""
 
-    @only_where(collector.watches)
+    @only_where(may_begin)
     def sensor(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         call = begin_described(describe, instance, args, kwargs, started)
         try:
@@ -246,7 +237,7 @@ def watched_coroutine(
             drop_own_frame(error)
             raise
         # Else the library changed, or a mock is in its place; it may not like to be asked either.
-        if not issubclass(type(made), Coroutine):
+        if type(made) is not CoroutineType and not issubclass(type(made), Coroutine):
             return made
         return awaited(made, describe, instance, args, kwargs, streams, started)
 
@@ -315,16 +306,18 @@ def begin_described(
     started: Started | None = None,
 ) -> ExternalCall | None:
     """Describe and start a call, or None if nobody watches or it is part of an outer one."""
-    if not collector.active() or is_nested() or not placing.installed():
+    if not (may_begin(instance) and placing.installed()):
         return None
-    if descriptions.is_off(describe):
+    failures = descriptions.failures
+    if failures and descriptions.is_off(describe):
         return None
     try:
         described = describe(instance, args, kwargs)
     except Exception as error:
         descriptions.failed(describe, f"the description by {name_of(describe)}", error)
         return None
-    descriptions.worked(describe)
+    if failures:
+        descriptions.worked(describe)
     if described is None:
         return None
     call = _begin(described)
@@ -349,7 +342,9 @@ def begin(described: Described) -> ExternalCall | None:
 
 
 def _begin(described: Described) -> ExternalCall:
-    rows, _, due, undecided, timed = _told(described)
+    rows, news, due, undecided, timed = judged(described, late=False)
+    if news:
+        _react(news, late=False)
     call = ExternalCall(described, rows, due, undecided)
     if timed and context.holds_here.get():
         try:
@@ -358,14 +353,6 @@ def _begin(described: Described) -> ExternalCall:
             note_once("the start of an external call", error)
     call.enter()
     return call
-
-
-def _told(described: Described, *, late: bool = False, took: float = 0.0) -> Judged:
-    """What a call here is; `on_finding` is told of what is wrong with it."""
-    found = judged(described, late=late, took=took)
-    if found[1]:
-        _react(found[1], late=late)
-    return found
 
 
 @contextmanager

@@ -8,10 +8,16 @@ from urllib.parse import urlsplit
 
 from txprof import collector
 from txprof.safety import drop_own_frame
-from txprof.sensors.external import Described, begin_described, watched, watched_coroutine
+from txprof.sensors.external import (
+    Described,
+    begin_described,
+    may_begin,
+    watched,
+    watched_coroutine,
+)
 from txprof.sensors.going_on import goes_on, goes_on_in_steps
-from txprof.sensors.placing import Client, Target
-from txprof.sensors.streams import forget, keep
+from txprof.sensors.placing import Client, Target, only_where
+from txprof.sensors.streams import forget, keep, kept
 
 _DEFAULT_PORTS = {"http": 80, "https": 443, "ftp": 21}
 _PREFIXES = tuple(f"{scheme}://" for scheme in _DEFAULT_PORTS)
@@ -126,6 +132,7 @@ def _call_to(scheme: str, host: str, port: int | None, method: str, url: str) ->
     return http_call(method, f"{scheme}://{where}{'' if url.startswith('/') else '/'}{url}")
 
 
+@only_where(lambda connection: kept(connection) or may_begin(connection))
 def _putrequest(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     # http.client spreads one exchange over several methods: it starts with this one, and goes on
     # in the others.

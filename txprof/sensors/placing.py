@@ -152,10 +152,10 @@ class Sensor(wrapt.FunctionWrapper):  # type: ignore[misc, type-arg, unused-igno
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         if instance is None:
             return super().__get__(instance, owner)
-        try:
-            return MethodType(_methods[id(self)], instance)
-        except KeyError:
-            wanted = _stepped.get(id(self))
+        method = _methods.get(id(self))
+        if method is not None:
+            return MethodType(method, instance)
+        wanted = _stepped.get(id(self))
         if wanted is not None and not wanted(instance):
             return MethodType(self.__wrapped__, instance)
         return super().__get__(instance, owner)
