@@ -28,7 +28,8 @@ class _Known(NamedTuple):
     """What runs at a place, as it was found there before."""
 
     frame: int
-    """How far out from `Boundary.who_at` the visit stands; 0 if the harness itself runs."""
+    """How far out the visit stands from where `Boundary.who_at` is told to look, counted with one
+    for that; 0 if the harness itself runs."""
     code: CodeType | None
     outer: CodeType | None
     """The code of that frame, and of its caller: no other frame of the stack has these two."""
@@ -153,8 +154,9 @@ class Boundary:
             if not known.frame:
                 return visit_here.get(), True
             try:
-                frame = getframe(known.frame)
-                if frame.f_code is known.code and getframe(known.frame + 1).f_code is known.outer:
+                frame = getframe(known.frame + out)
+                outer = getframe(known.frame + out + 1)
+                if frame.f_code is known.code and outer.f_code is known.outer:
                     return self._visit_on(frame), known.harness
             except ValueError:  # the stack is not that deep
                 pass
@@ -162,14 +164,14 @@ class Boundary:
         visit, harness = self.who(frame)
         key = (place, statement)
         if key in self._known:
-            self._known[key] = self._found(frame, 1 + out, visit, harness)
+            self._known[key] = self._found(frame, visit, harness)
         else:  # most statements of most suites run once from their place: not worth a second walk
             if len(self._known) >= _KNOWN:
                 self._known.clear()
             self._known[key] = None
         return visit, harness
 
-    def _found(self, frame: FrameType, out: int, visit: Any, harness: bool) -> _Known | None:
+    def _found(self, frame: FrameType, visit: Any, harness: bool) -> _Known | None:
         """What was found at `frame`; None where it may be another the next time."""
         if visit is OWN or waiting.current_task() is not None or not is_outermost_greenlet():
             return None
@@ -191,7 +193,7 @@ class Boundary:
             return None
         [mark] = marks
         pairs = [(inner.f_code, outer.f_code) for inner, outer in itertools.pairwise(stack)]
-        return _Known(out + mark, *pairs[mark], harness) if pairs.count(pairs[mark]) == 1 else None
+        return _Known(1 + mark, *pairs[mark], harness) if pairs.count(pairs[mark]) == 1 else None
 
     def _visit_on(self, frame: FrameType) -> Visit:
         found = frame.f_trace
