@@ -198,9 +198,13 @@ class Placed(NamedTuple):
 
 _installed = False
 _placed: dict[tuple[int, str], Placed] = {}
-_targets: dict[Target, tuple[ModuleType, Mapping[str, Any], str, Any] | None] = {}
+_targets: dict[Target, tuple[Target, ModuleType | None, Mapping[str, Any], str, Any]] = {}
 """And where the wrap of each was found last: in which module, among whose attributes, by which
-name, and the wrap."""
+name, and the wrap. No module: nowhere where it could be looked for again."""
+
+
+def _nowhere(target: Target) -> tuple[Target, None, Mapping[str, Any], str, None]:
+    return target, None, {}, "", None
 
 
 def installed() -> bool:
@@ -217,7 +221,7 @@ def start() -> None:
 def place_when_imported(target: Target) -> None:
     """Wrap now if the module is there, else as soon as it is imported."""
     known = target in _targets
-    _targets.setdefault(target)
+    _targets.setdefault(target, _nowhere(target))
     if known or sys.modules.get(target.module) is not None:
         _place(target)
     else:
@@ -231,7 +235,7 @@ def place_now(target: Target, *, imported: bool = False) -> None:
 
     `imported`: just now, in full.
     """
-    _targets.setdefault(target)
+    _targets.setdefault(target, _nowhere(target))
     _place(target, imported=imported)
 
 
@@ -243,13 +247,11 @@ def withdraw(target: Target) -> None:
 def place_pending() -> None:
     """Wrap again what is not: half imported in its turn, imported anew, freed by a mock's end."""
     # Runs as every profiled block begins, and nearly always finds all in place: no call for each,
-    # and no look at more objects than need be (benchmarks/plugin.py).
+    # nothing made for it, and no look at more than need be (benchmarks/plugin.py).
     modules = sys.modules
-    for target, known in list(_targets.items()):
-        module = modules.get(target.module)
-        if module is None:
-            continue
-        if known is None or known[0] is not module or known[1].get(known[2]) is not known[3]:
+    for target, module, attributes, name, wrap in list(_targets.values()):
+        found = modules.get(target.module)
+        if found is not None and (found is not module or attributes.get(name) is not wrap):
             _place(target)
 
 
@@ -322,10 +324,10 @@ def _place(target: Target, *, imported: bool = False) -> None:
             _placed.setdefault((id(owner), name), Placed(owner, name))  # back from under a mock
         else:
             place(owner, name, target.wrapper, beneath=True)
-        _targets[target] = None
+        _targets[target] = _nowhere(target)
         if is_in(owner, name) and ("." not in target.attribute or isinstance(owner, type)):
             attributes = vars(owner)
-            _targets[target] = (module, attributes, name, attributes[name])
+            _targets[target] = (target, module, attributes, name, attributes[name])
     except Exception as error:  # the library changed: this sensor is blind, the program is well
         if not target.optional and (imported or not half_imported(module)):
             note_once(f"the sensor {target.module}:{target.attribute}", error)
