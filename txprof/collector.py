@@ -126,7 +126,7 @@ class Collector:
             rows = entry.rows()
             entry.parts = {}
             found.bursts = self._bursts(entry, rows)
-            add_rows(mine.statements, rows, self.settings.max_rows)
+            add_rows(mine.statements, rows, self.settings.max_rows, are_ours=True)
             if len(mine.statements) > mine.limit:
                 compact(mine.statements)
                 mine.limit = max(COMPACTED, 2 * len(mine.statements))
@@ -258,20 +258,18 @@ class Collector:
     def _add_rows(self, found: Recorded) -> None:
         """What was counted so far, to a snapshot."""
         parts = self._parts.all()
-        statements: Rows = {}
+        statements = [row.row() for part in parts for row in list(part.statements.values())]
         bursts = [replace(burst) for part in parts for burst in list(part.bursts.values())]
         idle = [replace(row) for part in parts for row in list(part.idle.values())]
         transactions = [replace(row) for part in parts for row in list(part.transactions.values())]
-        for part in parts:
-            add_rows(statements, part.statements)
         for entry in list(self._unfolded):
             rows = entry.rows()
-            add_rows(statements, rows)
+            statements += [row.row() for row in rows.values()]
             bursts += self._bursts(entry, rows)
             idle += [replace(row) for row in list(entry.idle)]
             transactions += [replace(row) for row in list(entry.long)]
         calls = added(replace(row) for part in parts for row in list(part.calls.values()))
-        found.statements = added(statement.row() for statement in statements.values())
+        found.statements = added(statements)
         found.bursts = added(bursts)
         found.idle = added(idle)
         found.transactions = added(transactions)
