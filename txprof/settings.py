@@ -109,6 +109,11 @@ class Settings:
         for kind in minima(self.min_ms):
             self._require_kind("min_ms", kind)
 
+    def __hash__(self) -> int:
+        # Of some that differ. Of all it took longer than the rest of what each test of a suite asks
+        # of settings (benchmarks/plugin.py).
+        return hash((self.on_finding, self.lines, self.application, self.disable))
+
     def _require_kind(self, setting_name: str, kind: str) -> None:
         known = (*KINDS, *self.kinds)
         if kind not in known:
