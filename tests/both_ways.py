@@ -249,6 +249,42 @@ def calls_in_a_block(engine: Engine) -> None:
             ask(connection)
 
 
+APPLICATION: dict[str, Any] = {}
+exec(
+    compile(
+        """
+def serve(connection, statement, times):
+    for _ in range(times):
+        connection.execute(statement).all()
+""",
+        "/application/shop.py",
+        "exec",
+    ),
+    APPLICATION,
+)
+
+
+def behind_a_harness(engine: Engine) -> dict[str, Any]:
+    """What is recorded of it with one: the application's statements, in three visits."""
+    harness = txprof.Harness(lambda file: file == __file__)
+    statement = select(Order.note)
+    with engine.begin() as connection:
+        harness.take_over()
+        with txprof.profile(
+            harness=harness, on_finding="ignore", lines=None, exemplars=0, name="a test"
+        ) as profile:
+            for _ in range(3):
+                APPLICATION["serve"](connection, statement, 10)
+                ask(connection)
+            with harness:
+                APPLICATION["serve"](connection, statement, 10)
+            nested = connection.begin_nested()
+            APPLICATION["serve"](connection, statement, 2)
+            nested.rollback()
+    queries = [(each.statement, each.call_path, each.count) for each in profile.queries]
+    return {**profile.to_dict(), "queries": queries, "visits": profile.visits}
+
+
 PROGRAMS: tuple[Callable[[Engine], Any], ...] = (
     loop,
     lazy_loads,
@@ -267,6 +303,7 @@ PROGRAMS: tuple[Callable[[Engine], Any], ...] = (
     greenlets,
     tasks,
     calls_in_a_block,
+    behind_a_harness,
 )
 
 

@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from both_ways import PROGRAMS, ask, database
-from sqlalchemy import Engine, create_engine
+from both_ways import APPLICATION, PROGRAMS, ask, database
+from sqlalchemy import Engine, create_engine, text
 
 import txprof
-from txprof import bursts, compiled, entries, safety
+from txprof import bursts, compiled, entries, safety, visits
+from txprof.boundary import Boundary
 from txprof.clock import clock
 from txprof.context import holds_here
 from txprof.sensors.checkouts import holds
@@ -64,7 +65,14 @@ def test_the_same_is_recorded(recorded: dict[str, dict[str, Any]], program: str)
 @built
 @pytest.mark.parametrize(
     ("program", "new"),
-    [("loop", 1), ("several_lines", 3), ("writes", 3), ("autocommit", 2), ("tasks", 1)],
+    [
+        ("loop", 1),
+        ("several_lines", 3),
+        ("writes", 3),
+        ("autocommit", 2),
+        ("tasks", 1),
+        ("behind_a_harness", 15),
+    ],
 )
 def test_python_counts_new_rows_only(
     recorded: dict[str, dict[str, Any]], program: str, new: int
@@ -229,6 +237,40 @@ def test_references_are_given_back(orders: Engine) -> None:
     hold_growth, text_growth, transaction_growth, flush, now, entries_growth, unrelated = kept
     assert max(hold_growth, transaction_growth, flush, now, unrelated) < 10
     assert max(text_growth, entries_growth) <= 510
+
+
+@built
+def test_and_with_a_harness_too(orders: Engine) -> None:
+    harness = txprof.Harness(lambda file: file == __file__)
+    serve, statement = APPLICATION["serve"], text("SELECT 1")
+    with orders.begin() as connection:
+        harness.take_over()
+        with txprof.profile(harness=harness, on_finding="ignore", lines=None):
+            serve(connection, statement, 3)
+            hold = holds_here.get()[-1]
+            watched = [hold, hold.transaction, visits.current, clock.now]
+            before = [sys.getrefcount(each) for each in watched]
+            serve(connection, statement, 500)  # counted in C
+            for _ in range(100):
+                serve(connection, statement, 1)  # a new row each: asked in C, counted in Python
+            growth = [
+                sys.getrefcount(each) - count for each, count in zip(watched, before, strict=True)
+            ]
+    assert max(growth) < 10
+
+
+def test_an_error_behind_a_harness_is_noted_once_and_raised_to_nobody(
+    monkeypatch: pytest.MonkeyPatch, noted: set[str], orders: Engine
+) -> None:
+    def entered(_boundary: Any, *_: Any) -> None:
+        raise RuntimeError("of ours")
+
+    monkeypatch.setattr(Boundary, "entered", entered)
+    harness = txprof.Harness(lambda file: file == __file__)
+    with txprof.profile(harness=harness, on_finding="ignore", lines=None):
+        with orders.begin() as connection:
+            APPLICATION["serve"](connection, text("SELECT 1"), 5)
+    assert noted == {"the statement sensor"}
 
 
 def hold_key(hold: Any) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 import rich_recording
 
-from txprof.model import PoolMoment, PoolProfile
+from txprof.profiled import PoolMoment, PoolProfile
 from txprof.report import use
 from txprof.report.use import HEIGHT, WIDTH, stretches
 

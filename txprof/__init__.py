@@ -6,6 +6,8 @@ something else, what that cost, and what to change. Start with `txprof.profile`.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from txprof.api import (
     allow,
     allow_if,
@@ -24,17 +26,9 @@ from txprof.expected import expect
 from txprof.harness import Harness
 from txprof.model import (
     Call,
-    Durations,
     Exemplar,
     Finding,
-    FunctionProfile,
     Holder,
-    HoldProfile,
-    LineProfile,
-    OpenConnection,
-    PoolMoment,
-    PoolProfile,
-    PoolStatus,
     Query,
     Site,
     TimedCall,
@@ -42,6 +36,28 @@ from txprof.model import (
 )
 from txprof.pool.api import explain_timeouts, log_pool, pool_status
 from txprof.results import Profile
+
+if TYPE_CHECKING:
+    from txprof.profiled import (
+        Durations,
+        FunctionProfile,
+        HoldProfile,
+        LineProfile,
+        OpenConnection,
+        PoolMoment,
+        PoolProfile,
+        PoolStatus,
+    )
+else:
+
+    def __getattr__(name: str) -> object:
+        """Of `profiled.py`, which is imported once somebody asks."""
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from txprof import profiled
+
+        return getattr(profiled, name)
+
 
 __version__ = "0.1.0"
 

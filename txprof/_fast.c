@@ -134,17 +134,29 @@ static int ran(State *st, PyObject *transaction, PyObject *since, PyObject *unti
     return grown == NULL ? -1 : 0;
 }
 
-/* 1: it is counted. 0, maybe with an exception: nothing was changed, ask Python. -1: an exception
-   came in between. */
+/* Behind a harness: the entries of whom the statement runs for, a new reference; or NULL. */
+static PyObject *entered(State *st, PyObject *harness, PyObject *entries, PyObject *hold,
+                         PyObject *place, PyObject *known)
+{
+    PyObject *out = PyLong_FromLong(0); /* SQLAlchemy's frame is the caller's: we have none */
+    PyObject *args[] = {harness, entries, hold, place, known, out};
+    PyObject *found = out == NULL ? NULL : PyObject_VectorcallMethod(st->str_entered, args, 6, NULL);
+    Py_XDECREF(out);
+    if (found != NULL && !PyTuple_CheckExact(found))
+        Py_CLEAR(found);
+    return found;
+}
+
+/* 1: it is counted. 0, maybe with an exception: nothing was changed, ask Python; what a harness was
+   asked by then is in `*mine`, a new reference. -1: an exception came in between. */
 static int counted(State *st, PyObject *statement, PyObject *parameters, PyObject *execution,
-                   PyObject *since, PyObject *until)
+                   PyObject *since, PyObject *until, PyObject **mine)
 {
     PyObject *entries = NULL, *known, *hold = NULL, *transaction = NULL, *place = NULL;
     PyObject *key = NULL, *thread = NULL, *rows[MOST_ENTRIES] = {NULL};
     int done = 0;
-    if (GLOBAL(visits, current) != Py_None || !PyFloat_CheckExact(since) ||
-        !PyFloat_CheckExact(until) || !PyUnicode_CheckExact(statement) ||
-        PyList_CheckExact(parameters)) /* many sets of them */
+    if (!PyFloat_CheckExact(since) || !PyFloat_CheckExact(until) ||
+        !PyUnicode_CheckExact(statement) || PyList_CheckExact(parameters)) /* many sets of them */
         return 0;
     known = Py_XNewRef(PyDict_GetItemWithError(st->texts, statement));
     int locks = IS(known, Text) && SLOT(known, Text_effect) == st->may_lock;
@@ -164,6 +176,17 @@ static int counted(State *st, PyObject *statement, PyObject *parameters, PyObjec
     if ((place = place_here(st, known, 3)) == NULL) {
         PyErr_Clear();
         if ((place = PyObject_CallOneArg(st->find, known)) == NULL)
+            goto out;
+    }
+    PyObject *harness = GLOBAL(visits, current);
+    if (harness != Py_None) {
+        harness = Py_XNewRef(harness);
+        *mine = harness == NULL ? NULL : entered(st, harness, entries, hold, place, known);
+        Py_XDECREF(harness);
+        if (*mine == NULL)
+            goto out;
+        Py_SETREF(entries, Py_NewRef(*mine));
+        if ((many = PyTuple_GET_SIZE(entries)) > MOST_ENTRIES)
             goto out;
     }
     PyObject *state = transaction == Py_None ? st->held_state : st->transaction_state;
@@ -223,15 +246,17 @@ static int gave_way(State *st)
 /* A statement ran: the short cut, or all of it in Python. -1: an exception that is not ours. */
 static int saw(State *st, PyObject *const *args, PyObject *since, PyObject *until, int failed)
 {
-    int done = failed ? 0 : counted(st, args[0], args[1], args[2], since, until);
-    if (done < 0)
-        return gave_way(st);
-    if (done > 0)
-        return 1;
+    PyObject *mine = NULL;
+    int done = failed ? 0 : counted(st, args[0], args[1], args[2], since, until, &mine);
+    if (done != 0) {
+        Py_XDECREF(mine);
+        return done < 0 ? gave_way(st) : 1;
+    }
     PyErr_Clear();
     PyObject *seen = PyObject_CallFunctionObjArgs(st->executed, args[0], args[1], args[2], since,
-                                                  until, failed ? Py_True : Py_False, NULL);
+                                                  until, failed ? Py_True : Py_False, mine, NULL);
     Py_XDECREF(seen);
+    Py_XDECREF(mine);
     return seen == NULL ? -1 : 1;
 }
 

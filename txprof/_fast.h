@@ -26,7 +26,7 @@
 
 #define NAMES(X)                                                                                   \
     X(root_connection) X(_dbapi_connection) X(dbapi_connection) X(parent) X(current) X(blocks)     \
-    X(_greenlet) X(greenlet) X(GAP) X(RAN) X(SAMPLED) X(take)
+    X(_greenlet) X(greenlet) X(GAP) X(RAN) X(SAMPLED) X(take) X(entered)
 
 typedef struct {
 #define X(name) PyObject *name;

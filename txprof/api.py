@@ -8,13 +8,14 @@ from os import PathLike
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
-from txprof.model import KINDS, OpenConnection
+from txprof.model import KINDS
 from txprof.profiling import Decorates, Profiling, check_target
 
 if TYPE_CHECKING:
     from txprof.harness import Harness
     from txprof.model import Call
     from txprof.policy import Predicate
+    from txprof.profiled import OpenConnection
     from txprof.results import Profile
     from txprof.sensors.external import ExternalCall
     from txprof.watching import Watch

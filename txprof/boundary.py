@@ -7,6 +7,7 @@ import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator
 from sys import _getframe as getframe
+from threading import get_ident
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
@@ -28,7 +29,8 @@ class _Known(NamedTuple):
     """What runs at a place, as it was found there before."""
 
     frame: int
-    """How far out from `Boundary.who_at` the visit stands; 0 if the harness itself runs."""
+    """How far out the visit stands from where `Boundary.who_at` is told to look, counted with one
+    for that; 0 if the harness itself runs."""
     code: CodeType | None
     outer: CodeType | None
     """The code of that frame, and of its caller: no other frame of the stack has these two."""
@@ -153,8 +155,9 @@ class Boundary:
             if not known.frame:
                 return visit_here.get(), True
             try:
-                frame = getframe(known.frame)
-                if frame.f_code is known.code and getframe(known.frame + 1).f_code is known.outer:
+                frame = getframe(known.frame + out)
+                outer = getframe(known.frame + out + 1)
+                if frame.f_code is known.code and outer.f_code is known.outer:
                     return self._visit_on(frame), known.harness
             except ValueError:  # the stack is not that deep
                 pass
@@ -162,14 +165,14 @@ class Boundary:
         visit, harness = self.who(frame)
         key = (place, statement)
         if key in self._known:
-            self._known[key] = self._found(frame, 1 + out, visit, harness)
+            self._known[key] = self._found(frame, visit, harness)
         else:  # most statements of most suites run once from their place: not worth a second walk
             if len(self._known) >= _KNOWN:
                 self._known.clear()
             self._known[key] = None
         return visit, harness
 
-    def _found(self, frame: FrameType, out: int, visit: Any, harness: bool) -> _Known | None:
+    def _found(self, frame: FrameType, visit: Any, harness: bool) -> _Known | None:
         """What was found at `frame`; None where it may be another the next time."""
         if visit is OWN or waiting.current_task() is not None or not is_outermost_greenlet():
             return None
@@ -191,7 +194,7 @@ class Boundary:
             return None
         [mark] = marks
         pairs = [(inner.f_code, outer.f_code) for inner, outer in itertools.pairwise(stack)]
-        return _Known(out + mark, *pairs[mark], harness) if pairs.count(pairs[mark]) == 1 else None
+        return _Known(1 + mark, *pairs[mark], harness) if pairs.count(pairs[mark]) == 1 else None
 
     def _visit_on(self, frame: FrameType) -> Visit:
         found = frame.f_trace
@@ -225,8 +228,9 @@ class Boundary:
         """The entries that a statement counts in, so far out from the caller; notes whom it was
         run for."""
         visit, _ = self.who_at(place, statement, out + 1)
-        if not hold.is_here():  # a fixture's task or thread opened it
-            hold.belong_here()
+        # `is_here` asks this first; a call for each statement is too much (benchmarks/plugin.py).
+        if (hold.task is not None or hold.thread != get_ident()) and not hold.is_here():
+            hold.belong_here()  # a fixture's task or thread opened it
         if visit is None:
             return entries
         if visit is not OWN:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING
 
-from txprof.model import Durations
+from txprof.profiled import Durations
 
 if TYPE_CHECKING:
     from txprof.demo import Measured

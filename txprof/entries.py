@@ -230,17 +230,18 @@ class Entry:
             return []
 
 
-def add_rows(into: Rows, rows: Rows, limit: int | None = None) -> None:
+def add_rows(into: Rows, rows: Rows, limit: int | None = None, *, are_ours: bool = False) -> None:
     """Add up rows of the same key, in `into`; the other rows are not touched.
 
-    From `limit` rows on, new ones are counted as `OTHERS`.
+    From `limit` rows on, new ones are counted as `OTHERS`. `are_ours`: nobody else has these rows,
+    so that new ones can be taken as they are.
     """
     for key, row in list(rows.items()):
         mine = into.get(key)
         if mine is not None:
             mine.add(row)
         elif limit is None or len(into) < limit:
-            into[key] = row.copy()
+            into[key] = row if are_ours else row.copy()
         else:
             others = Statement(OTHERS, row.state, row.path[:1], row.path[:1])
             into.setdefault((OTHERS, row.state, row.path[:1]), others).add(row)

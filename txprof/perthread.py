@@ -45,6 +45,8 @@ class PerThread(Generic[Part]):
         self._lock = new_lock()
         self._ended = create()
         self._live: list[tuple[weakref.ref[_Owner], Part]] = []
+        self.is_used = False
+        """Whether any thread has a part, or had one."""
 
     def mine(self) -> Part:
         """This thread's part."""
@@ -56,6 +58,7 @@ class PerThread(Generic[Part]):
             with self._lock:
                 self._fold_ended()
                 self._live.append((weakref.ref(owner), part))
+                self.is_used = True
         return part
 
     def all(self) -> list[Part]:

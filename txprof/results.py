@@ -10,21 +10,12 @@ from dataclasses import asdict
 from os import PathLike
 from typing import IO, TYPE_CHECKING, Any
 
-from txprof.model import (
-    Exemplar,
-    Finding,
-    FunctionProfile,
-    LineProfile,
-    PoolProfile,
-    Query,
-    Site,
-    TimedCall,
-    TimedStatement,
-)
+from txprof.model import Exemplar, Finding, Query, Site, TimedCall, TimedStatement
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from txprof.profiled import FunctionProfile, PoolProfile
     from txprof.recorded import FunctionRow, Recorded
     from txprof.settings import Settings
 
@@ -267,6 +258,8 @@ def _work_by_line(recorded: Recorded) -> dict[_Function, dict[int, _Work]]:
 
 
 def _function_profile(row: FunctionRow, work: dict[int, _Work]) -> FunctionProfile:
+    from txprof.profiled import FunctionProfile, LineProfile
+
     # Where no held time was measured, nothing was watched: not 0 queries, but nobody knows.
     nothing = None if row.held_seconds is None else _Work()
     source = row.source or []

@@ -206,6 +206,14 @@ class Choices:
         self._of_run: dict[str, Any] = {}
         self._table = _pyproject(config.rootpath / "pyproject.toml")
 
+    @classmethod
+    def of(cls, config: pytest.Config) -> Choices:
+        """The run's: pyproject.toml is read once."""
+        choices = config.stash.get(_choices_key, None)
+        if choices is None:
+            choices = config.stash[_choices_key] = cls(config)
+        return choices
+
     def of_run(self, name: str) -> Any:
         """A choice for all tests."""
         return self._first(_BY_NAME[name], None)
@@ -268,6 +276,9 @@ class Choices:
             yield self._config.getini(option.ini) or None, option.ini
         elif layer == "pyproject":
             yield self._table.get(option.name), f"{option.name} of [tool.txprof.pytest]"
+
+
+_choices_key = pytest.StashKey[Choices]()
 
 
 def _pyproject(file: Path) -> dict[str, Any]:

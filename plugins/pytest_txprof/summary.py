@@ -25,7 +25,7 @@ class Summary:
 
         self._config = config
         self._guard = config.stash[guard_key]
-        self._choices = Choices(config)
+        self._choices = Choices.of(config)
         self._known = Known.of(self._choices, config.rootpath)
         self._recordings = Recordings(self._choices, config)
         self._is_worker = hasattr(config, "workerinput")
@@ -50,8 +50,9 @@ class Summary:
         self._ran.add(test)
         for name in ("tests", "statements", "calls", "visits"):
             self._figures[name] += told[name]
-        self._holds += [(seconds, place, test) for seconds, place in told["holds"]]
-        self._holds = sorted(self._holds, reverse=True)[:_SLOWEST]
+        if told["holds"]:
+            self._holds += [(seconds, place, test) for seconds, place in told["holds"]]
+            self._holds = sorted(self._holds, reverse=True)[:_SLOWEST]
         self._files.update(told["files"])
         if report.outcome == "failed" and told["mode"] == "fail":
             self._failed.add(test)

@@ -70,8 +70,9 @@ class Watcher:
 
         self._config = config
         self._guard = config.stash[guard_key]
+        self._fixture_guard = self._guard("the set-up of a fixture")
         self._all = is_asked(config)
-        self.choices = Choices(config)
+        self.choices = Choices.of(config)
         self.choices.check()
         self.suite = Suite(config, self.choices.of_run("harness"))
         self.known = Known.of(self.choices, config.rootpath)
@@ -96,14 +97,14 @@ class Watcher:
     def pytest_fixture_setup(self) -> Generator[None, Any, Any]:
         __tracebackhide__ = True  # of a fixture's own error
         is_aside = False
-        with self._guard("the set-up of a fixture"):
+        with self._fixture_guard:
             self.suite.harness.__enter__()  # also one that a test's body asks for
             is_aside = True
         try:
             return (yield)
         finally:
             if is_aside:
-                with self._guard("the set-up of a fixture"):
+                with self._fixture_guard:
                     self.suite.harness.__exit__()
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)

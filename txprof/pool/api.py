@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from txprof.model import PoolStatus
-
 if TYPE_CHECKING:
     from txprof.pool.explain import Explanation
     from txprof.pool.logged import PoolLog
+    from txprof.profiled import PoolStatus
 
 
 def pool_status(engine: Any) -> PoolStatus:

@@ -8,8 +8,8 @@ import threading
 import weakref
 from typing import Any
 
-from txprof.model import PoolStatus
 from txprof.pool.status import pool_of, pool_status
+from txprof.profiled import PoolStatus
 from txprof.safety import note_once
 from txprof.settings import enabled
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from txprof.model import OpenConnection, Site
+from txprof.model import Site
+from txprof.profiled import OpenConnection
 from txprof.sensors import checkouts
 from txprof.visits import is_harness_own
 

@@ -8,8 +8,8 @@ from math import ldexp
 
 from txprof.course import Course
 from txprof.distribution import Distribution
-from txprof.model import Durations, HoldProfile, PoolMoment, PoolProfile
 from txprof.pooled import HoldRow, PoolRow
+from txprof.profiled import Durations, HoldProfile, PoolMoment, PoolProfile
 from txprof.recorded import Recorded
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from txprof.model import PoolStatus
 from txprof.pool.holders import holders, out_of, sensed
+from txprof.profiled import PoolStatus
 
 
 def pool_status(engine: Any) -> PoolStatus:

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from txprof.model import Finding, PoolProfile, Site
+from txprof.model import Finding, Site
 from txprof.pool.whatif import compare
 from txprof.pool.workload import NotEnough
+from txprof.profiled import PoolProfile
 from txprof.report import whatif
 from txprof.report.listing import Line, Listing, Listings, notes
 from txprof.report.places import uri_path

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from txprof.model import Durations, HoldProfile, PoolProfile
+from txprof.profiled import Durations, HoldProfile, PoolProfile
 
 _SITES = 3
 """Lines that took connections: those that held them longest, in all."""

@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from txprof.model import Finding, PoolProfile
+from txprof.model import Finding
+from txprof.profiled import PoolProfile
 from txprof.report.listing import Line, Listing, Listings, notes
 from txprof.report.pools import pool_details
 from txprof.report.styled import Styled, folded, highlighted, wrapped

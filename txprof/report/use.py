@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from txprof.model import PoolMoment, PoolProfile
+from txprof.profiled import PoolMoment, PoolProfile
 from txprof.report.timeline import Tick, ticks
 from txprof.report.words import counted, duration
 

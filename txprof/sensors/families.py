@@ -141,6 +141,8 @@ def start() -> None:
 def bring_pending() -> None:
     """Import the families whose libraries came by another way than an import of theirs."""
     modules = sys.modules
+    if _pending.keys().isdisjoint(modules.keys()):
+        return
     for module in [name for name in _pending if modules.get(name) is not None]:
         _bring(module)
 

@@ -98,7 +98,7 @@ class Leaks:
                 entry.collector.checkout(replace(row))
         except Exception as error:
             note_once("the leak sensor", error)
-        return rules.findings(map(entry.collector.redact.row, found))
+        return rules.findings(map(entry.collector.redact.row, found)) if found else []
 
     def _collected(self, entry: Entry) -> Iterator[CheckoutRow]:
         """Of what was collected, what was taken in this entry: told with the rest."""
@@ -130,6 +130,8 @@ class Leaks:
 
 def _of_nobody_else() -> Iterator[Hold]:
     """Every open hold, but for those of threads and tasks that go on."""
+    if not checkouts.holds:
+        return
     others = {thread.ident for thread in threading.enumerate()} - {threading.get_ident()}
     for hold in list(checkouts.holds.values()):
         task = None if hold.task is None else hold.task()

@@ -6,7 +6,7 @@ import copy
 import functools
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
@@ -198,8 +198,13 @@ class Placed(NamedTuple):
 
 _installed = False
 _placed: dict[tuple[int, str], Placed] = {}
-_targets: dict[Target, tuple[ModuleType, Any, str] | None] = {}
-"""And where each was found last: its module, and the attribute's owner and name."""
+_targets: dict[Target, tuple[Target, ModuleType | None, Mapping[str, Any], str, Any]] = {}
+"""And where the wrap of each was found last: in which module, among whose attributes, by which
+name, and the wrap. No module: nowhere where it could be looked for again."""
+
+
+def _nowhere(target: Target) -> tuple[Target, None, Mapping[str, Any], str, None]:
+    return target, None, {}, "", None
 
 
 def installed() -> bool:
@@ -216,7 +221,7 @@ def start() -> None:
 def place_when_imported(target: Target) -> None:
     """Wrap now if the module is there, else as soon as it is imported."""
     known = target in _targets
-    _targets.setdefault(target)
+    _targets.setdefault(target, _nowhere(target))
     if known or sys.modules.get(target.module) is not None:
         _place(target)
     else:
@@ -230,7 +235,7 @@ def place_now(target: Target, *, imported: bool = False) -> None:
 
     `imported`: just now, in full.
     """
-    _targets.setdefault(target)
+    _targets.setdefault(target, _nowhere(target))
     _place(target, imported=imported)
 
 
@@ -241,17 +246,13 @@ def withdraw(target: Target) -> None:
 
 def place_pending() -> None:
     """Wrap again what is not: half imported in its turn, imported anew, freed by a mock's end."""
-    # Runs as every profiled block begins, and nearly always finds all in place: no call for each.
+    # Runs as every profiled block begins, and nearly always finds all in place: no call for each,
+    # nothing made for it, and no look at more than need be (benchmarks/plugin.py).
     modules = sys.modules
-    for target, known in list(_targets.items()):
-        module = modules.get(target.module)
-        if module is None:
-            continue
-        if known is not None and known[0] is module:
-            _, owner, name = known
-            if type(vars(owner).get(name)) is Sensor:
-                continue
-        _place(target)
+    for target, module, attributes, name, wrap in list(_targets.values()):
+        found = modules.get(target.module)
+        if found is not None and (found is not module or attributes.get(name) is not wrap):
+            _place(target)
 
 
 def place(owner: Any, name: str, wrapper: Wrapper, *, beneath: bool = False) -> Placed | None:
@@ -319,12 +320,14 @@ def _place(target: Target, *, imported: bool = False) -> None:
         return
     try:
         owner, name = resolve(module, target.attribute)
-        if "." not in target.attribute or isinstance(owner, type):
-            _targets[target] = (module, owner, name)
         if is_in(owner, name):
             _placed.setdefault((id(owner), name), Placed(owner, name))  # back from under a mock
         else:
             place(owner, name, target.wrapper, beneath=True)
+        _targets[target] = _nowhere(target)
+        if is_in(owner, name) and ("." not in target.attribute or isinstance(owner, type)):
+            attributes = vars(owner)
+            _targets[target] = (target, module, attributes, name, attributes[name])
     except Exception as error:  # the library changed: this sensor is blind, the program is well
         if not target.optional and (imported or not half_imported(module)):
             note_once(f"the sensor {target.module}:{target.attribute}", error)

@@ -24,6 +24,9 @@ _BEGIN = Start()
 
 _hooked = False
 
+_heard: Any = None
+"""The `sqlalchemy.orm` whose Sessions are listened to."""
+
 
 def listen() -> None:
     """Hear of every Session's transactions, once the ORM is imported."""
@@ -31,12 +34,14 @@ def listen() -> None:
     if not _hooked:
         _hooked = True
         wrapt.register_post_import_hook(lambda _module: _attach(), "sqlalchemy.orm")
-    elif "sqlalchemy.orm" in sys.modules:
+    elif sys.modules.get("sqlalchemy.orm") is not _heard:  # else it is asked for each test
         _attach()
 
 
 def unlisten() -> None:
     """No more."""
+    global _heard
+    _heard = None
     if "sqlalchemy.orm" in sys.modules:
         from sqlalchemy import event
         from sqlalchemy.orm import Session
@@ -47,6 +52,9 @@ def unlisten() -> None:
 
 
 def _attach() -> None:
+    global _heard
+    if "sqlalchemy.orm" not in sys.modules:
+        return
     try:
         from sqlalchemy import event
         from sqlalchemy.orm import Session
@@ -54,6 +62,7 @@ def _attach() -> None:
         for name, listener in _LISTENERS.items():
             if not event.contains(Session, name, listener):
                 event.listen(Session, name, listener)
+        _heard = sys.modules["sqlalchemy.orm"]
     except Exception as error:
         note_once("the sensor of Sessions", error)
 

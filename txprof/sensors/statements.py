@@ -88,9 +88,15 @@ def _found(known: Text) -> Place:
 
 
 def _executed(
-    statement: str, parameters: Any, execution: Any, since: float, until: float, failed: bool
+    statement: str,
+    parameters: Any,
+    execution: Any,
+    since: float,
+    until: float,
+    failed: bool,
+    entered: tuple[entries.Entry, ...] | None = None,
 ) -> None:
-    """What `_fast.c` takes a short cut through."""
+    """What `_fast.c` takes a short cut through; `entered`: what it asked the harness by then."""
     try:
         watched = entries_here.get()
         if collector.blocks:
@@ -138,7 +144,9 @@ def _executed(
             state = "held" if transaction is None else "transaction"
         if watched:
             place = here(known)
-            if visits.current is not None:
+            if entered is not None:
+                watched = entered
+            elif visits.current is not None:
                 watched = visits.current.entered(watched, hold, place, known, 2)
             key = (statement, state, place)
             if transaction is not None:
