@@ -32,24 +32,28 @@ def run(name: str) -> list[str]:
     return finished.stdout.splitlines()
 
 
+def table(name: str) -> tuple[list[str], list[str]]:
+    """The words of its header, and its rows; what is left out is told before it."""
+    lines = run(name)
+    start = next(number for number, line in enumerate(lines) if line.startswith("what "))
+    rows = lines[start + 1 : lines.index("", start)]
+    assert rows
+    return lines[start].split(), rows
+
+
 @pytest.mark.parametrize("name", sorted({*NAMES} - WITHOUT_BUDGET))
 def test_it_prints_what_is_measured_and_whether_it_keeps_its_budget(name: str) -> None:
-    lines = run(name)
-    header = next(line for line in lines if line.startswith("what "))
-    assert header.split()[-2:] == ["budget", "verdict"]
-    rows = lines[lines.index(header) + 1 :]
-    rows = rows[: rows.index("")]
-    assert rows
+    header, rows = table(name)
+    assert header[-2:] == ["budget", "verdict"]
     assert all(row.endswith(("ok", "OVER", "-")) for row in rows), rows
     assert any(row.endswith(("ok", "OVER")) for row in rows)
 
 
 def test_a_whole_program_is_compared_with_itself_without_a_profiler() -> None:
-    lines = run("programs")
-    rows = lines[2 : lines.index("", 2)]
-    assert rows[0].split() == ["what", "work", "that", "is", "spread", "around", "it"]
-    assert [row.partition("  ")[0] for row in rows[1:4]] == ["bare", "txprof", "txprof, line times"]
-    assert all(" x bare " in row for row in rows[1:])
+    header, rows = table("programs")
+    assert header == ["what", "work", "that", "is", "spread", "around", "it"]
+    assert [row.partition("  ")[0] for row in rows[:3]] == ["bare", "txprof", "txprof, line times"]
+    assert all(" x bare " in row for row in rows)
 
 
 def test_they_are_the_ones_that_make_bench_runs() -> None:
