@@ -7,7 +7,6 @@ import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator
 from sys import _getframe as getframe
-from threading import get_ident
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
@@ -228,9 +227,8 @@ class Boundary:
         """The entries that a statement counts in, so far out from the caller; notes whom it was
         run for."""
         visit, _ = self.who_at(place, statement, out + 1)
-        # `is_here` asks this first; a call for each statement is too much (benchmarks/plugin.py).
-        if (hold.task is not None or hold.thread != get_ident()) and not hold.is_here():
-            hold.belong_here()  # a fixture's task or thread opened it
+        if not hold.is_here():  # a fixture's task or thread opened it
+            hold.belong_here()
         if visit is None:
             return entries
         if visit is not OWN:
