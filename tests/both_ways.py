@@ -256,6 +256,25 @@ exec(
 def serve(connection, statement, times):
     for _ in range(times):
         connection.execute(statement).all()
+
+def elsewhere(connection, statement, times):
+    serve(connection, statement, times)
+    serve(connection, statement, times)
+
+def nest(connection, statement, times):
+    for _ in range(times):
+        with connection.begin_nested():
+            serve(connection, statement, times)
+
+def write(session, model, times):
+    for number in range(times):
+        session.add(model(note=str(number)))
+        session.flush()
+    session.commit()
+    return [each.note for each in session.query(model)]
+
+async def wait_for(function, *arguments):
+    function(*arguments)
 """,
         "/application/shop.py",
         "exec",
@@ -281,8 +300,18 @@ def behind_a_harness(engine: Engine) -> dict[str, Any]:
             nested = connection.begin_nested()
             APPLICATION["serve"](connection, statement, 2)
             nested.rollback()
+            for _ in range(2):
+                APPLICATION["elsewhere"](connection, statement, 3)
+                APPLICATION["nest"](connection, statement, 3)
+                with Session(connection, join_transaction_mode="rollback_only") as session:
+                    APPLICATION["write"](session, Order, 4)
+            asyncio.run(APPLICATION["wait_for"](APPLICATION["serve"], connection, statement, 4))
+            worker = threading.Thread(target=APPLICATION["serve"], args=(connection, statement, 4))
+            worker.start()
+            worker.join()
+            APPLICATION["serve"](connection, statement, 4)
     queries = [(each.statement, each.call_path, each.count) for each in profile.queries]
-    return {**profile.to_dict(), "queries": queries, "visits": profile.visits}
+    return {**profile.to_dict(), "queries": sorted(queries), "visits": profile.visits}
 
 
 PROGRAMS: tuple[Callable[[Engine], Any], ...] = (

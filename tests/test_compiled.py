@@ -71,7 +71,7 @@ def test_the_same_is_recorded(recorded: dict[str, dict[str, Any]], program: str)
         ("writes", 3),
         ("autocommit", 2),
         ("tasks", 1),
-        ("behind_a_harness", 15),
+        ("behind_a_harness", 65),
     ],
 )
 def test_python_counts_new_rows_only(

@@ -13,7 +13,7 @@ from typing import Any
 import greenlet
 import pytest
 
-from txprof import callsite, places
+from txprof import callsite, compiled, places
 from txprof.places import Place, Start
 
 
@@ -224,7 +224,7 @@ def test_what_counts_as_the_applications_is_asked_again_when_that_changes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(callsite, "_application_packages", set())
-    monkeypatch.setattr(callsite, "_known", {})
+    monkeypatch.setattr(callsite, "known", {})
     start = Start()
     lent = library("def lend(function, start):\n    return function(start)\n", "lending")["lend"]
 
@@ -290,3 +290,72 @@ def test_threads_find_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     for thread in threads:
         thread.join(60)
     assert wrong == []
+
+
+# --- compiled and in plain Python ---------------------------------------------------------------
+
+
+def walks(frame: Any) -> Any:
+    """What both walk from each frame of a stack."""
+    found = []
+    while frame is not None:
+        root = None
+        for outer in callsite.stack(frame.f_back):
+            if not callsite.is_application(outer.f_code.co_filename):
+                root = outer
+                break
+        for each in (None, root):
+            passed = compiled.fast.passed(frame, callsite.known, callsite.is_application, each)  # type: ignore[union-attr]
+            assert passed == places.passed_in_python(frame, each)
+            found.append(passed)
+        frames = callsite.application_frames(frame)
+        assert frames == callsite._application_frames(frame, None)
+        assert callsite.numbers(frame) == tuple(
+            number for each in frames for number in (id(each.f_code), each.f_lasti)
+        )
+        frame = frame.f_back
+    return found
+
+
+@pytest.mark.skipif(compiled.fast is None, reason=compiled.why_not)
+def test_both_walk_the_same_from_any_frame() -> None:
+    found = through(3, lambda: between(lambda: through(0, walks, sys._getframe())))
+    inside = through(3, lambda: between(lambda: walks(sys._getframe())))
+    assert None in found
+    assert {passed[0] for passed in inside if passed} >= {0, 2, 4}  # frames of libraries
+
+
+@pytest.mark.skipif(compiled.fast is None, reason=compiled.why_not)
+def test_what_was_walked_is_given_back() -> None:
+    frame = sys._getframe()
+    told = (frame, callsite.known, callsite.is_application, None)
+    watched = [frame, frame.f_code, frame.f_back, frame.f_back.f_code, callsite.is_application]  # type: ignore[union-attr]
+
+    def counts() -> list[int]:
+        return [sys.getrefcount(each) for each in watched]
+
+    def walk(times: int) -> None:
+        for _ in range(times):
+            compiled.fast.passed(*told)  # type: ignore[union-attr]
+            compiled.fast.application(*told, iter(()))  # type: ignore[union-attr]
+            compiled.fast.numbers(*told, iter(()))  # type: ignore[union-attr]
+
+    walk(3)
+    before = counts()
+    walk(1_000)
+    assert max(now - then for now, then in zip(counts(), before, strict=True)) < 10
+
+
+@pytest.mark.skipif(compiled.fast is None, reason=compiled.why_not)
+@pytest.mark.parametrize("name", ["passed", "application", "numbers"])
+def test_what_is_no_frame_is_an_error_and_so_is_one_of_who_is_asked(name: str) -> None:
+    function = getattr(compiled.fast, name)
+    rest = () if name == "passed" else (iter(()),)
+
+    def ask(file: str) -> bool:
+        raise LookupError(file)
+
+    with pytest.raises(TypeError, match="a frame"):
+        function(None, {}, ask, None, *rest)
+    with pytest.raises(LookupError):
+        function(sys._getframe(), {}, ask, None, *rest)

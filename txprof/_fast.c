@@ -13,6 +13,10 @@
 
 #include "_fast.h"
 
+#include "_fast_places.h"
+
+#include "_fast_boundary.h"
+
 #define MOST_ENTRIES 8 /* profiles that count one statement; with more it is no ordinary one */
 
 /* --- entries.Entry.statement ---------------------------------------------------------------- */
@@ -138,6 +142,10 @@ static int ran(State *st, PyObject *transaction, PyObject *since, PyObject *unti
 static PyObject *entered(State *st, PyObject *harness, PyObject *entries, PyObject *hold,
                          PyObject *place, PyObject *known)
 {
+    PyObject *known_there = entered_at(st, harness, entries, hold, place, known);
+    if (known_there != NULL)
+        return known_there;
+    PyErr_Clear();
     PyObject *out = PyLong_FromLong(0); /* SQLAlchemy's frame is the caller's: we have none */
     PyObject *args[] = {harness, entries, hold, place, known, out};
     PyObject *found = out == NULL ? NULL : PyObject_VectorcallMethod(st->str_entered, args, 6, NULL);
@@ -321,6 +329,11 @@ static PyObject *bind(PyObject *module, PyObject *objects)
     st->ready = st->ready && st->name != NULL;
     OBJECTS(X)
 #undef X
+#define X(name)                                                                                    \
+    if (PyDict_GetItemString(objects, #name) != NULL)                                              \
+        put(&st->name, Py_NewRef(PyDict_GetItemString(objects, #name)));
+    BEHIND(X)
+#undef X
 #define X(type, name)                                                                              \
     if (st->type != NULL && (st->type##_##name = offset_of(st->type, #name)) < 0) {                \
         st->ready = 0;                                                                             \
@@ -348,7 +361,7 @@ static void free_module(void *module)
     if (st == NULL)
         return;
 #define X(name) Py_CLEAR(st->name);
-    OBJECTS(X)
+    OBJECTS(X) BEHIND(X)
 #undef X
 #define X(name) Py_CLEAR(st->str_##name);
     NAMES(X)
@@ -359,6 +372,8 @@ static PyMethodDef functions[] = {
     {"bind", bind, METH_O, NULL},
     {"here", here, METH_O, NULL},
     {"numbers", (PyCFunction)(void (*)(void))numbers, METH_FASTCALL, NULL},
+    {"application", (PyCFunction)(void (*)(void))application, METH_FASTCALL, NULL},
+    {"passed", (PyCFunction)(void (*)(void))passed, METH_FASTCALL, NULL},
     {"execute", (PyCFunction)(void (*)(void))execute, METH_FASTCALL | METH_KEYWORDS, NULL},
     {NULL, NULL, 0, NULL}};
 

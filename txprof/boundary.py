@@ -10,11 +10,11 @@ from sys import _getframe as getframe
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
-from txprof import callsite, waiting
+from txprof import callsite, compiled, waiting
 from txprof.callsite import Path
 from txprof.context import Hold, Transaction, holds_here
 from txprof.entries import Entry
-from txprof.places import Place, is_outermost_greenlet
+from txprof.places import Place, Start, is_outermost_greenlet
 from txprof.visits import OWN, Counted, Inner, Visit, is_for, over, visit_here
 
 _LIBRARY, _APPLICATION, _HARNESS = range(3)
@@ -43,6 +43,18 @@ _KNOWN = 4_096
 class Boundary:
     """Where the application begins, on any stack: behind a `txprof.Harness`."""
 
+    __slots__ = (
+        "_is_harness",
+        "_is_script",
+        "_known",
+        "_names",
+        "_own",
+        "_passed",
+        "_places",
+        "aside",
+        "visits",
+    )
+
     def __init__(
         self, is_harness: Callable[[str], object], is_script: Callable[[str], object]
     ) -> None:
@@ -54,6 +66,8 @@ class Boundary:
         """Of its own functions: file and qualified name."""
         self._known: dict[tuple[Place, object], _Known | None] = {}
         """None for what was seen once, or is to be looked at anew each time."""
+        self._passed: set[int] = set()
+        """The code on the paths of these places, which keep it, by id."""
         self.aside = 0
         """How often what runs now was said to count for nobody."""
         self.visits = 0
@@ -66,7 +80,8 @@ class Boundary:
         for function in functions:
             code = getattr(inspect.unwrap(function), "__code__", None)
             if code is not None and self._own.get(id(code)) != (code, aside):
-                self._known.clear()
+                if id(code) in self._passed:
+                    self._forget_known()
                 self._own[id(code)] = (code, aside)
                 self._names.add((code.co_filename, code.co_qualname))
 
@@ -75,7 +90,11 @@ class Boundary:
         self._places.clear()
         self._own.clear()
         self._names.clear()
+        self._forget_known()
+
+    def _forget_known(self) -> None:
         self._known.clear()
+        self._passed.clear()
 
     def take_over(self) -> None:
         """See `txprof.Harness.take_over`."""
@@ -167,8 +186,9 @@ class Boundary:
             self._known[key] = self._found(frame, visit, harness)
         else:  # most statements of most suites run once from their place: not worth a second walk
             if len(self._known) >= _KNOWN:
-                self._known.clear()
+                self._forget_known()
             self._known[key] = None
+            self._passed.update(map(id, place.codes))
         return visit, harness
 
     def _found(self, frame: FrameType, visit: Any, harness: bool) -> _Known | None:
@@ -216,9 +236,9 @@ class Boundary:
         self._places[file] = place
         return place
 
-    def opens(self, frame: FrameType) -> Any:
-        """Who opens something at `frame`."""
-        visit, harness = self.who(frame)
+    def opens(self, place: Place, start: Start) -> Any:
+        """Who opens something in the caller, which is at this place; `start` knows it by."""
+        visit, harness = self.who_at(place, start, 1)
         return OWN if harness and visit is not None else visit
 
     def entered(
@@ -327,3 +347,6 @@ def _calls_back(file: str) -> bool:
         return False
     package = file.rpartition("-packages" + os.sep)[2].split(os.sep, 1)[0]
     return package.removesuffix(".py") not in _RUNNERS
+
+
+compiled.bind(Boundary=Boundary, Inner=Inner, Visit=Visit)

@@ -10,7 +10,7 @@ import os
 import sys
 import sysconfig
 from collections.abc import Callable, Iterable, Iterator
-from types import CodeType, FrameType
+from types import FrameType
 
 from txprof import compiled, waiting
 
@@ -31,7 +31,8 @@ _LIBRARIES = tuple(
 _INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 
 _application_packages: set[str] = set()
-_known: dict[str, bool] = {}
+known: dict[str, bool] = {}
+"""Files (`co_filename`s) that were asked about, and the verdict."""
 
 changed: list[Callable[[], None]] = []
 """Called when other code than before counts as the application's."""
@@ -42,7 +43,7 @@ def include(packages: Iterable[str]) -> None:
     new = {_normalised(package) for package in packages} - _application_packages
     if new:
         _application_packages.update(new)
-        _known.clear()
+        known.clear()
         for forget in changed:
             forget()
 
@@ -50,75 +51,58 @@ def include(packages: Iterable[str]) -> None:
 def is_application(filename: str) -> bool:
     """Whether code of this file (a `co_filename`) is the application's."""
     try:
-        return _known[filename]
+        return known[filename]
     except KeyError:
-        _known[filename] = verdict = _classify(filename)
+        known[filename] = verdict = _classify(filename)
         return verdict
 
 
 def path(frame: FrameType | None) -> Path:
-    """The application frames from `frame` outwards, innermost first; across greenlets.
+    """The application frames from `frame` outwards, innermost first; across greenlets."""
+    return path_of(application_frames(frame))
 
-    Runs for every checkout and transaction: one plain loop.
-    """
-    known = _known
-    found = []
+
+def application_frames(frame: FrameType | None) -> list[FrameType]:
+    """Those of `frames` that are the application's."""
+    if frame is None:
+        return []
     root = waiting.task_root()
+    if compiled.fast is not None:
+        found = compiled.fast.application(frame, known, is_application, root, _outer_greenlets())
+        if found is not None:
+            return found  # type: ignore[no-any-return]
+    return _application_frames(frame, root)
+
+
+def _application_frames(frame: FrameType, root: FrameType | None) -> list[FrameType]:
+    """What `_fast.c` does as well, where the path does not go on in another task."""
+    found: list[FrameType] = []
+    current: FrameType | None = frame
     outer = _outer_greenlets()
-    while frame is not None:
-        while frame is not None:
-            code = frame.f_code
-            filename = code.co_filename
-            try:
-                application = known[filename]
-            except KeyError:
-                application = is_application(filename)
-            if application:
-                found.append((filename, frame.f_lineno or code.co_firstlineno, code.co_qualname))
-            elif frame is root and not found:
-                found += path_of(waiting.awaiting_frames())
-            frame = frame.f_back
-        frame = next(outer, None)
-    if len(found) > _INNERMOST + _OUTERMOST:
-        found[_INNERMOST:-_OUTERMOST] = []
-    return tuple(found)
+    while current is not None:
+        while current is not None:
+            if is_application(current.f_code.co_filename):
+                found.append(current)
+            elif current is root and not found:
+                waiters = waiting.awaiting_frames()
+                found += [each for each in waiters if is_application(each.f_code.co_filename)]
+            current = current.f_back
+        current = next(outer, None)
+    return found
 
 
 def numbers(frame: FrameType) -> tuple[int, ...]:
     """The same in numbers, which tell the instructions on one line apart, at half the cost.
 
-    Code objects count by their id: who keeps the numbers keeps `codes` too, lest one be given away.
+    Code counts by its id: who keeps the numbers keeps the code too, lest an id be given away.
     """
     root = waiting.task_root()
     if compiled.fast is not None:
-        known = compiled.fast.numbers(frame, _known, is_application, root, _outer_greenlets())
-        if known is not None:
-            return known  # type: ignore[no-any-return]
-    return _numbers(frame, root)
-
-
-def _numbers(frame: FrameType, root: FrameType | None) -> tuple[int, ...]:
-    """What `_fast.c` does as well, where the path does not go on in another task."""
-    known = _known
-    found: list[int] = []
-    current: FrameType | None = frame
-    outer = _outer_greenlets()
-    while current is not None:
-        while current is not None:
-            code = current.f_code
-            try:
-                application = known[code.co_filename]
-            except KeyError:
-                application = is_application(code.co_filename)
-            if application:
-                found += (id(code), current.f_lasti)
-            elif current is root and not found:
-                for waiter in waiting.awaiting_frames():
-                    if is_application(waiter.f_code.co_filename):
-                        found += (id(waiter.f_code), waiter.f_lasti)
-            current = current.f_back
-        current = next(outer, None)
-    return tuple(found)
+        found = compiled.fast.numbers(frame, known, is_application, root, _outer_greenlets())
+        if found is not None:
+            return found  # type: ignore[no-any-return]
+    frames = _application_frames(frame, root)
+    return tuple(number for each in frames for number in (id(each.f_code), each.f_lasti))
 
 
 def of_task(path: Path, frame: FrameType) -> Path:
@@ -132,11 +116,6 @@ def of_task(path: Path, frame: FrameType) -> Path:
         if each is root:
             return path[:own] or path
     return path
-
-
-def codes(frame: FrameType | None) -> list[CodeType]:
-    """The application's code objects on a stack."""
-    return [each.f_code for each in frames(frame) if is_application(each.f_code.co_filename)]
 
 
 def frames(frame: FrameType | None) -> Iterator[FrameType]:
@@ -171,11 +150,14 @@ def stack(frame: FrameType | None) -> Iterator[FrameType]:
 
 def path_of(frames: Iterable[FrameType]) -> Path:
     """The application frames among these, in their order."""
-    return tuple(
+    found = [
         (code.co_filename, frame.f_lineno or code.co_firstlineno, code.co_qualname)
         for frame in frames
         if is_application((code := frame.f_code).co_filename)
-    )
+    ]
+    if len(found) > _INNERMOST + _OUTERMOST:
+        found[_INNERMOST:-_OUTERMOST] = []
+    return tuple(found)
 
 
 def mixing_site(call: Path, opener: Path) -> Frame | None:

@@ -16,7 +16,7 @@ SWITCH = "TXPROF_PURE"
 fast: ModuleType | None = None
 """The compiled module, where that runs."""
 
-_FUNCTIONS = ("bind", "execute", "here", "numbers")
+_FUNCTIONS = ("application", "bind", "execute", "here", "numbers", "passed")
 _OTHER = "built from another version of txprof: install it again"
 
 why_not = ""

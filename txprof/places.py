@@ -129,37 +129,32 @@ def here_in_python(start: Start) -> Place:
 
 
 def _walked(start: Start, inner: Step | None, frame: FrameType) -> Place:
-    """The same, frame by frame from the step that was agreed with last, and remembered."""
+    """The same, step by step from the one that was agreed with last, and remembered."""
     sensor = getframe(_SENSOR + 1)
     if not is_outermost_greenlet():
         return _place(sensor)
     root = waiting.task_root()
+    called: object
+    near: object
     while True:
-        end = _SENSOR if inner is None else inner.end
-        called = near = None if inner is not None else frame.f_code
-        outer = frame.f_back
-        between = 0
-        while outer is not None and not is_application(outer.f_code.co_filename):
-            if inner is None and outer is root:
-                return _place(sensor)  # the path goes on with the tasks that wait for this one
-            called = outer.f_code
-            near = near or called
-            outer = outer.f_back
-            between += 1
-        frames: list[Frame] = []
-        while outer is not None and is_application(outer.f_code.co_filename):
-            frames.append((outer.f_code, outer.f_lasti))
-            frame, outer = outer, outer.f_back
-        identity = (between, *((id(code), lasti) for code, lasti in frames), outer is None)
+        passed = _passed(frame, root if inner is None else None)
+        if passed is None:
+            return _place(sensor)  # the path goes on with the tasks that wait for this one
+        between, near, called, frames, last = passed
+        if inner is None and not between:
+            called = frame.f_code
+        is_last = last.f_back is None
         steps = _firsts if inner is None else inner.steps
+        identity = (between, *((id(code), lasti) for code, lasti in frames), is_last)
         step = steps.get(identity)
         if step is None:
-            step = Step(tuple(frames), end + between + len(frames))
+            end = _SENSOR if inner is None else inner.end
+            step = Step(frames, end + between + len(frames))
             if called is not None:
                 step.depth, step.called = end + between, called
             if inner is not None and between > 1:
                 step.near = near
-            if outer is None:
+            if is_last:
                 step.place = _place(sensor)
             steps[identity] = step
             _count(1 + len(frames))
@@ -167,9 +162,44 @@ def _walked(start: Start, inner: Step | None, frame: FrameType) -> Place:
             start.first = step
         else:
             inner.outer = step
-        if outer is None:
+        if is_last:
             return step.place  # type: ignore[no-any-return]
-        inner = step
+        inner, frame = step, last
+
+
+Passed = tuple[int, CodeType | None, CodeType | None, tuple[Frame, ...], FrameType]
+
+
+def passed_in_python(frame: FrameType, root: FrameType | None) -> Passed | None:
+    """Out from a frame, past libraries and along the application's frames around those.
+
+    How many frames of libraries, the code of the innermost and of the outermost of them; the
+    application's; and the last frame of all. None where `root` is among the libraries'.
+    """
+    between = 0
+    near = far = None
+    frames: list[Frame] = []
+    outer = frame.f_back
+    while outer is not None:
+        code = outer.f_code
+        if is_application(code.co_filename):
+            frames.append((code, outer.f_lasti))
+        elif frames:
+            break
+        elif outer is root:
+            return None
+        else:
+            far = code
+            near = near or code
+            between += 1
+        frame, outer = outer, outer.f_back
+    return between, near, far, tuple(frames), frame
+
+
+def _passed(frame: FrameType, root: FrameType | None) -> Passed | None:
+    if compiled.fast is None:
+        return passed_in_python(frame, root)
+    return compiled.fast.passed(frame, callsite.known, is_application, root)  # type: ignore[no-any-return]
 
 
 def is_outermost_greenlet() -> bool:
@@ -193,8 +223,10 @@ def _place(frame: FrameType) -> Place:
     if place is None:
         if len(_places) >= _MOST:
             forget()
-        path = callsite.path(frame)
-        place = Place(path, callsite.of_task(path, frame), callsite.codes(frame))
+        frames = callsite.application_frames(frame)
+        path = callsite.path_of(frames)
+        codes = [each.f_code for each in frames]
+        place = Place(path, callsite.of_task(path, frame), codes)
         place = _places.setdefault(numbers, place)
     return place
 

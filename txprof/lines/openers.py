@@ -48,7 +48,7 @@ def _opened(hold: Hold) -> None:
 
         line_timer = timer()
         assert isinstance(line_timer, MonitoringTimer)
-        codes = callsite.codes(sys._getframe(1))
+        codes = [each.f_code for each in callsite.application_frames(sys._getframe(1))]
         for collector in wanted:
             new = [code for code in codes if not line_timer.has(code, collector)]
             if new:

@@ -123,11 +123,11 @@ def opened(dbapi_connection: Any, record: Any, pool: Any, frame: FrameType | Non
     known = pools.get(pool)
     if known is None:  # a pool that is used without an engine
         known = pools.setdefault(pool, Pool(type(pool).__name__))
-    path = () if frame is None else here(_CHECKOUT).path
-    hold = context.open_hold(known.engine, path, known)
+    place = None if frame is None else here(_CHECKOUT)
+    hold = context.open_hold(known.engine, () if place is None else place.path, known)
     hold.connection = _number(record)
-    if visits.current is not None and frame is not None:
-        hold.by = visits.current.opens(frame)
+    if visits.current is not None and place is not None:
+        hold.by = visits.current.opens(place, _CHECKOUT)
     checkout = under_way.get()
     thought = None
     if checkout is not None:

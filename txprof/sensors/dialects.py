@@ -40,9 +40,10 @@ def _began(dialect: Any, fairy: Any, frame: FrameType) -> None:
         if hold is not None:
             hold.autocommit = is_autocommit(dialect, fairy.dbapi_connection)
             if not hold.autocommit:
-                hold.begin(here(_BEGIN).path)
+                place = here(_BEGIN)
+                hold.begin(place.path)
                 if visits.current is not None and hold.transaction is not None:
-                    hold.transaction.by = visits.current.opens(frame)
+                    hold.transaction.by = visits.current.opens(place, _BEGIN)
     except Exception as error:
         note_once("the BEGIN sensor", error)
 
@@ -170,7 +171,7 @@ def _savepoint(original: Any, _dialect: Any) -> Any:
             drop_own_frame(error)
             raise
         if visits.current is not None:
-            sessions.began(connection.connection, name, sys._getframe())
+            sessions.began(connection.connection, name)
 
     return do_savepoint
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from types import FrameType
 from typing import Any
 
 import wrapt
@@ -67,7 +66,7 @@ def _attach() -> None:
         note_once("the sensor of Sessions", error)
 
 
-def began(fairy: Any, key: Any, frame: FrameType, alive: Any = None) -> None:
+def began(fairy: Any, key: Any, alive: Any = None) -> None:
     """A savepoint or a Session's transaction began: kept if it is inside the harness's."""
     try:
         hold = None if fairy is None else holds.get(id(fairy.dbapi_connection))
@@ -76,9 +75,10 @@ def began(fairy: Any, key: Any, frame: FrameType, alive: Any = None) -> None:
         outer = hold.transaction
         if isinstance(outer.by, visits.Visit):
             return
-        by = visits.current.opens(frame)
+        place = here(_BEGIN)
+        by = visits.current.opens(place, _BEGIN)
         if by is not None and by is not OWN:
-            inner = Inner(key, by, here(_BEGIN).path, len(outer.locking), alive)
+            inner = Inner(key, by, place.path, len(outer.locking), alive)
             hold.inner = [*hold.inner, inner]
             context.notify(hold)
     except Exception as error:
@@ -100,7 +100,7 @@ def ended(key: Any) -> None:
 def _after_begin(_session: Any, transaction: Any, connection: Any) -> None:
     if visits.current is not None:
         fairy = getattr(connection, "_dbapi_connection", None)  # private
-        began(fairy, id(transaction), sys._getframe(1), transaction)
+        began(fairy, id(transaction), transaction)
 
 
 def _after_transaction_end(_session: Any, transaction: Any) -> None:

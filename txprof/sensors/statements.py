@@ -15,7 +15,7 @@ from txprof.clock import Clock, clock
 from txprof.collector import entries_here
 from txprof.context import Hold, Transaction, holds_here
 from txprof.model import State
-from txprof.places import Place, Start, here, here_in_python
+from txprof.places import Place, here, here_in_python
 from txprof.rules.queries import N_PLUS_ONE, WRITE_LOOP
 from txprof.safety import drop_own_frame, note_once
 from txprof.sensors import exemplars
@@ -28,8 +28,6 @@ from txprof.sql import Effect, Text, text, texts
 
 _LOCKING_TEXTS = 64
 """Distinct writing statements a transaction remembers, to name the tables it locks."""
-
-_BEGIN_TEXT, _LOCK = Start(), Start()
 
 _CONTROL = frozenset({Effect.BEGIN, Effect.COMMIT, Effect.ROLLBACK})
 
@@ -136,14 +134,14 @@ def _executed(
                     until = clock.now()
         else:
             state = "held" if hold.autocommit and not what else "free"
+        place = here(known)
         if what or state == "free":
-            _apply(what, hold, statement, since, failed=failed)
+            _apply(what, hold, statement, place, since, failed=failed)
             if what in _CONTROL:
                 return
             transaction = hold.transaction
             state = "held" if transaction is None else "transaction"
         if watched:
-            place = here(known)
             if entered is not None:
                 watched = entered
             elif visits.current is not None:
@@ -168,7 +166,9 @@ def _executed(
         note_once("the statement sensor", error)
 
 
-def _apply(what: Effect, hold: Hold, statement: str, since: float, *, failed: bool) -> None:
+def _apply(
+    what: Effect, hold: Hold, statement: str, place: Place, since: float, *, failed: bool
+) -> None:
     """What the text itself does to the transaction; SQLAlchemy's own calls are seen above."""
     if what is Effect.COMMIT or what is Effect.ROLLBACK:
         transaction = hold.transaction
@@ -180,11 +180,11 @@ def _apply(what: Effect, hold: Hold, statement: str, since: float, *, failed: bo
         return
     elif what is Effect.BEGIN or (hold.transaction is None and not hold.autocommit):
         # The second: after a COMMIT sent as text the driver begins anew by itself.
-        hold.begin(here(_BEGIN_TEXT).path)
+        hold.begin(place.path)
     if what is Effect.MAY_LOCK and hold.transaction is not None:
         locking = hold.transaction.locking
         if len(locking) < _LOCKING_TEXTS and statement not in locking:
-            locking[statement] = here(_LOCK).path
+            locking[statement] = place.path
 
 
 compiled.bind(
