@@ -24,6 +24,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -122,38 +123,14 @@ def client():
         yield client
 """
 
-TESTS = """
-import pytest
-import shop
-
-@pytest.mark.parametrize("number", range({count}))
-def test_core(connection, number):
-    assert shop.core(connection, number) == 20
-
-@pytest.mark.parametrize("number", range({count}))
-def test_orm(session, number):
-    assert shop.orm(session, number) == 100
-
-@pytest.mark.parametrize("number", range({count}))
-def test_commits(session, number):
-    assert shop.commits(session, number) == 4
-
-@pytest.mark.parametrize("number", range({count}))
-def test_http(session, client, number):
-    shop.http(session, client)
-
-@pytest.mark.parametrize("number", range({count}))
-def test_plain(number):
-    assert sum(range(number)) == number * (number - 1) // 2
-"""
-
-PLAIN_TESTS = """
-import pytest
-
-@pytest.mark.parametrize("number", range({count}))
-def test_plain(number):
-    assert sum(range(number)) == number * (number - 1) // 2
-"""
+TESTS = {
+    "core": ("connection", "assert shop.core(connection, {number}) == 20"),
+    "orm": ("session", "assert shop.orm(session, {number}) == 100"),
+    "commits": ("session", "assert shop.commits(session, {number}) == 4"),
+    "http": ("session, client", "shop.http(session, client)"),
+    "plain": ("", "assert sum(range({number})) == {number} * ({number} - 1) // 2"),
+}
+"""By kind: what a test is called with, and its body."""
 
 ONE_TEST = """
 def test_it():
@@ -218,16 +195,27 @@ def _figure(found: list[float]) -> Figure:
     return Figure(statistics.median(found), (high - low) / 2)
 
 
-def write(folder: Path, files: dict[str, str], tests: int = 0) -> None:
+def write(folder: Path, files: dict[str, str]) -> None:
     """Write a suite."""
     for name, source in files.items():
-        text = textwrap.dedent(source.replace("{count}", str(tests)))
-        (folder / f"{name}.py").write_text(text, encoding="utf-8")
+        (folder / f"{name}.py").write_text(textwrap.dedent(source), encoding="utf-8")
+
+
+def tests_of(kinds: Iterable[str], count: int) -> str:
+    """So many tests, each a function of its own: what is known of one tells nothing of the next."""
+    parts = []
+    for number in range(count):
+        for kind in kinds:
+            arguments, body = TESTS[kind]
+            body = body.format(number=number)
+            parts.append(f"def test_{kind}_{number}({arguments}):\n    {body}\n")
+    return "\n".join(parts)
 
 
 def suite(folder: Path, tests: int) -> None:
     """The one of five kinds."""
-    write(folder, {"shop": APPLICATION, "conftest": CONFTEST, "test_shop": TESTS}, tests // 5)
+    tests_of_shop = "import shop\n" + tests_of(TESTS, tests // len(TESTS))
+    write(folder, {"shop": APPLICATION, "conftest": CONFTEST, "test_shop": tests_of_shop})
 
 
 def pytest_run(folder: Path, *options: str) -> Run:
@@ -339,7 +327,7 @@ def main() -> None:
         found = pairs(Path(name), (), ("--txprof",), count)
         tell_suite(table, f"{tests} tests of five kinds", found)
     with tempfile.TemporaryDirectory() as name:
-        write(Path(name), {"test_plain": PLAIN_TESTS}, tests)
+        write(Path(name), {"test_plain": tests_of(["plain"], tests)})
         found = pairs(Path(name), (), ("--txprof",), count)
         tell_suite(table, f"{tests} tests without a database", found)
     with tempfile.TemporaryDirectory() as name:
