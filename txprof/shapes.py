@@ -92,6 +92,7 @@ def is_chunked(statement: str, varying: set[int]) -> bool:
     return bool(roles) and set(roles) == {"in"} and sum(s.role == "in" for s in found) > 1
 
 
+@by_text(most=2_000, characters=500_000)
 def rows_written(statement: str) -> int:
     """How many VALUES rows a text has; 1 for a longer one than is read."""
     words = [word.text for word in _words(statement) or ()]
