@@ -95,6 +95,13 @@ OPERATIONS = {
     "ORM, entity by id": Database.orm_entity,
 }
 
+STATEMENTS = {
+    operation + (", deep" if stack else ""): (operation, stack)
+    for stack in (False, True)
+    for operation in OPERATIONS
+}
+"""By the name of its row: the operation, and whether it is deep in the stack."""
+
 
 # --- the stack ----------------------------------------------------------------------------------
 
@@ -182,9 +189,6 @@ def sentry(_engine: Engine) -> Around:
     return lambda: sdk.start_transaction(name="benchmark")
 
 
-Key = tuple[str, bool]
-"""The operation, and whether it is deep in the stack."""
-
 Attach = Callable[[Engine], Around]
 
 PEERS: dict[str, Attach] = {
@@ -215,8 +219,9 @@ class Contestant:
             database.open()
         self._turn = 0
 
-    def variant(self, operation: str, *, stack: bool) -> Variant:
-        """One operation on them."""
+    def variant(self, statement: str) -> Variant:
+        """One of `STATEMENTS` on them."""
+        operation, stack = STATEMENTS[statement]
 
         def run(count: int) -> object:
             return OPERATIONS[operation](self.databases[self._turn], count)
@@ -243,12 +248,10 @@ def main() -> None:
     options = arguments(__doc__)
     turns = 1 if options.quick else 30
     warnings.simplefilter("ignore")  # sqltap's listeners are of an older SQLAlchemy
-    keys = [(operation, stack) for stack in (False, True) for operation in OPERATIONS]
 
-    def compete(*contestants: Contestant) -> dict[Key, Samples]:
+    def compete(*contestants: Contestant) -> dict[str, Samples]:
         variants = {
-            (operation, stack): [each.variant(operation, stack=stack) for each in contestants]
-            for operation, stack in keys
+            statement: [each.variant(statement) for each in contestants] for statement in STATEMENTS
         }
         return measure(variants, turns)
 
@@ -267,21 +270,20 @@ def main() -> None:
     rows = compete(bare, *peers, *watched)
     for name, attach in GLOBAL_PEERS.items():
         for contestant in installed({name: attach}):
-            for key, samples in compete(contestant).items():
-                rows[key].seconds |= samples.seconds
+            for statement, samples in compete(contestant).items():
+                rows[statement].seconds |= samples.seconds
     publish(table_of(before, rows), options)
 
 
-def table_of(before: dict[Key, Samples], rows: dict[Key, Samples]) -> Table:
-    """A row for each operation, a column for each contestant."""
+def table_of(before: dict[str, Samples], rows: dict[str, Samples]) -> Table:
+    """A row for each statement, a column for each contestant."""
     table = Table(
         f"Microseconds added to a statement, SQLAlchemy {sqlalchemy.__version__}",
         *("what", "bare", *COLUMNS, "spread", "budget", "verdict"),
     )
-    for (operation, stack), samples in rows.items():
-        what = operation + (", deep" if stack else "")
+    for statement, samples in rows.items():
         table.add(
-            what,
+            statement,
             micros(samples.figure("bare")),
             *(
                 micros_added(samples.added(name)) if name in samples else MISSING
@@ -289,11 +291,11 @@ def table_of(before: dict[Key, Samples], rows: dict[Key, Samples]) -> Table:
             ),
             "±" + micros(samples.spread("txprof")),
             micros_added(BUDGET),
-            table.judge(samples.judged_added("statement", what, "txprof", BUDGET)),
+            table.judge(samples.judged_added("statement", statement, "txprof", BUDGET)),
         )
     pairs = ", ".join(
-        f"{micros(alone.figure('bare'))}/{micros(rows[key].figure('bare'))}"
-        for key, alone in before.items()
+        f"{micros(alone.figure('bare'))}/{micros(rows[statement].figure('bare'))}"
+        for statement, alone in before.items()
     )
     table.note(f"bare, alone before txprof was installed / in turns with the others: {pairs}")
     table.note(

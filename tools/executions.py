@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "benchmarks"))
 
-from statements import OPERATIONS, Contestant
+from statements import Contestant
 
 import txprof
 from txprof import context
@@ -22,12 +22,6 @@ from txprof import context
 WARM_UP = 100
 """Executions before those that count. The first 64 of an entry are kept as samples, which is work
 of its own, and CPython adapts its bytecode to what runs."""
-
-STATEMENTS = {
-    operation + (", deep" if stack else ""): (operation, stack)
-    for stack in (False, True)
-    for operation in OPERATIONS
-}
 
 
 def mark() -> None:
@@ -48,8 +42,7 @@ def main() -> None:
     gc.disable()
     with profiled():
         for name in names:
-            operation, stack = STATEMENTS[name]
-            run = contestant.variant(operation, stack=stack).run
+            run = contestant.variant(name).run
             run(WARM_UP)
             mark()
             run(count)
