@@ -83,7 +83,7 @@ def test_a_page_without_its_marks_stays_as_it_is(
     page = tmp_path / "performance.md"
     page.write_text("nothing here\n", encoding="utf-8")
     monkeypatch.setattr(performance, "PAGE", page)
-    with pytest.raises(SystemExit, match="make bench-docs: begin --> and"):
+    with pytest.raises(SystemExit, match="lacks <!-- make bench-docs: begin"):
         performance.write(measured)
     assert [one.name for one in tmp_path.iterdir()] == ["performance.md"]
     assert page.read_text(encoding="utf-8") == "nothing here\n"
