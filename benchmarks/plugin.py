@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -28,7 +29,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from budgets import Row
-from harness import MISSING, Table, arguments, publish
+from harness import MISSING, Table, arguments, half_of_the_middle, publish
 
 BUDGET = 3.0
 """Percent."""
@@ -141,10 +142,6 @@ def test_commits(session, number):
 @pytest.mark.parametrize("number", range({count}))
 def test_http(session, client, number):
     shop.http(session, client)
-
-@pytest.mark.parametrize("number", range({count}))
-def test_plain(number):
-    assert sum(range(number)) == number * (number - 1) // 2
 """
 
 PLAIN_TESTS = """
@@ -212,10 +209,8 @@ class Pairs(list[tuple[Run, Run]]):
 
 
 def _figure(found: list[float]) -> Figure:
-    if len(found) < 4:
-        return Figure(statistics.median(found), None)
-    low, _, high = statistics.quantiles(found, n=4)
-    return Figure(statistics.median(found), (high - low) / 2)
+    spread = half_of_the_middle(found)
+    return Figure(statistics.median(found), None if math.isnan(spread) else spread)
 
 
 def write(folder: Path, files: dict[str, str], tests: int = 0) -> None:
@@ -227,7 +222,11 @@ def write(folder: Path, files: dict[str, str], tests: int = 0) -> None:
 
 def suite(folder: Path, tests: int) -> None:
     """The one of five kinds."""
-    write(folder, {"shop": APPLICATION, "conftest": CONFTEST, "test_shop": TESTS}, tests // 5)
+    write(
+        folder,
+        {"shop": APPLICATION, "conftest": CONFTEST, "test_shop": TESTS + PLAIN_TESTS},
+        tests // 5,
+    )
 
 
 def pytest_run(folder: Path, *options: str) -> Run:

@@ -16,6 +16,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import sqlalchemy
+from databases import SELECT_1, in_memory
 from harness import (
     MISSING,
     Around,
@@ -28,12 +29,10 @@ from harness import (
     micros,
     micros_added,
     publish,
+    watching,
 )
-from sqlalchemy import Connection, Engine, create_engine, event, select, text
+from sqlalchemy import Connection, Engine, event, select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
-from sqlalchemy.pool import StaticPool
-
-import txprof
 
 BUDGET = 3e-6
 LIBRARY_FRAMES, APPLICATION_FRAMES = 30, 5
@@ -50,7 +49,6 @@ class Product(Base):
     name: Mapped[str]
 
 
-SELECT_1 = select(text("1"))
 SELECT_ROW = select(Product.__table__).where(Product.__table__.c.id == 1)
 SELECT_PRODUCT = select(Product).where(Product.id == 1)
 
@@ -59,7 +57,7 @@ class Database:
     """An engine with one connection in one open transaction, and a session on it."""
 
     def __init__(self) -> None:
-        self.engine: Engine = create_engine("sqlite://", poolclass=StaticPool)
+        self.engine: Engine = in_memory()
         self.connection: Connection
         self.session: Session
 
@@ -154,12 +152,18 @@ def no_op_listeners(engine: Engine) -> Around:
 
 
 def opentelemetry(engine: Engine) -> Around:
-    """Spans that are recorded and, without a processor, dropped at their end."""
+    """Spans that are recorded and, without a processor, dropped at their end.
+
+    Raises:
+        ImportError: where it is not installed, or refuses this SQLAlchemy.
+    """
     sdk = importlib.import_module("opentelemetry.sdk.trace")
     instrumentation = importlib.import_module("opentelemetry.instrumentation.sqlalchemy")
     instrumentor = instrumentation.SQLAlchemyInstrumentor()
     instrumentor._is_instrumented_by_opentelemetry = False  # it takes one call, with all engines
     instrumentor.instrument(engine=engine, tracer_provider=sdk.TracerProvider())
+    if not instrumentor._is_instrumented_by_opentelemetry:  # all that it does is to log that
+        raise ImportError(f"it refuses SQLAlchemy {sqlalchemy.__version__}")
     return nullcontext
 
 
@@ -261,7 +265,7 @@ def main() -> None:
     with installed_past_connections():
         watched = [
             Contestant("idle"),
-            Contestant("txprof", lambda _engine: lambda: txprof.profile(on_finding="ignore")),
+            Contestant("txprof", lambda _engine: watching),
         ]
     for contestant in (bare, *peers):
         for database in contestant.databases:

@@ -14,9 +14,9 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "benchmarks"))
 
+from harness import watching
 from statements import Contestant
 
-import txprof
 from txprof import context
 
 WARM_UP = 100
@@ -33,7 +33,7 @@ def main() -> None:
     watched, count, names = sys.argv[1] == "watched", int(sys.argv[2]), sys.argv[3:]
 
     def profiled() -> AbstractContextManager[object]:
-        return txprof.profile(on_finding="ignore") if watched else nullcontext()
+        return watching() if watched else nullcontext()
 
     context.GAP = math.inf  # under callgrind everything is slow: that is no gap in the transaction
     with profiled():  # its sensors are in when the connection is made
