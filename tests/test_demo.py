@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from children import PATIENCE, child
+from children import PATIENCE, assert_one_line_error, child
 from sqlalchemy import create_engine, inspect, text
-from test_cli import assert_one_line_error
 
 import txprof
 

@@ -167,7 +167,7 @@ def test_ours_comes_off_from_beneath_a_wrap_by_wrapt(api: ApiServer, by_wrapt: l
     assert by_wrapt == ["GET"]
 
 
-def test_ours_comes_off_from_beneath_one_that_came_later(api: ApiServer) -> None:
+def test_ours_comes_off_from_beneath_one_that_came_later() -> None:
     original = vars(requests.Session)["send"]
     install()
     theirs = wrapt.FunctionWrapper(vars(requests.Session)["send"], lambda w, _i, a, k: w(*a, **k))

@@ -201,7 +201,7 @@ def test_closing_gives_the_pool_its_methods_back(engine: Engine) -> None:
     assert (first.is_open, second.is_open) == (False, False)
 
 
-def test_a_wrap_of_somebody_elses_stays(engine: Engine, jobs: Jobs) -> None:
+def test_a_wrap_of_somebody_elses_stays(engine: Engine) -> None:
     before = engine.pool.connect
     calls: list[str] = []
 

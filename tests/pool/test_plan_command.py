@@ -74,9 +74,7 @@ def test_what_the_user_says_goes_before_what_was_measured(recording: Path, run: 
     assert "at least 10 (= 8 threads × (2 - 1) + 1 + 1)" in told
 
 
-def test_a_live_database_is_asked(
-    url: str, run: Run, request: pytest.FixtureRequest, made: Make
-) -> None:
+def test_a_live_database_is_asked(url: str, run: Run, made: Make) -> None:
     if url.startswith("sqlite"):
         complaint = run("pool", "plan", *STORY, "--database-url", url, fails=True)
         assert "sqlite keeps no count of its connections: PostgreSQL, MariaDB" in complaint
