@@ -100,6 +100,17 @@ class FakeClock:
         self.time += seconds
 
 
+def make_wait(engine: Engine, fake: FakeClock, seconds: float) -> None:
+    """From now on each checkout waits so long before the pool has an answer."""
+    get = engine.pool._do_get  # type: ignore[attr-defined]
+
+    def slow() -> object:
+        fake.tick(seconds)
+        return get()
+
+    engine.pool._do_get = slow  # type: ignore[attr-defined]
+
+
 def lines_of(profile: txprof.Profile, name: str) -> dict[int, txprof.LineProfile]:
     """The lines of the function of that name."""
     (function,) = [

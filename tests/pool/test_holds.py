@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import FakeClock, line_of
+from helpers import FakeClock, line_of, make_wait
 from pool_jobs import until
 from sqlalchemy import Engine, exc, text
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -128,13 +128,7 @@ def test_waits_are_distributed_and_those_that_gave_up_too(
 ) -> None:
     engine = made(url, poolclass=QueuePool, pool_size=1, max_overflow=0, pool_timeout=0.01)
     held = engine.connect()  # first
-    get = engine.pool._do_get
-
-    def slow() -> Any:
-        fake.tick(30)
-        return get()
-
-    engine.pool._do_get = slow  # type: ignore[method-assign]
+    make_wait(engine, fake, 30)
     with pytest.raises(exc.TimeoutError):
         engine.connect()  # second
     held.close()
@@ -334,15 +328,9 @@ def test_the_course_of_a_pool_over_time(
 def test_who_waits_is_part_of_it(url: str, made: Make, fake: FakeClock) -> None:
     engine = made(url, poolclass=QueuePool, pool_size=1, max_overflow=0, pool_timeout=0.01)
     with txprof.profile(on_finding="ignore") as prof:
-        get = engine.pool._do_get
         with engine.connect():
             fake.tick(10)
-
-            def slow() -> Any:
-                fake.tick(30)
-                return get()
-
-            engine.pool._do_get = slow  # type: ignore[method-assign]
+            make_wait(engine, fake, 30)
             with pytest.raises(exc.TimeoutError):
                 engine.connect()
     moments = pool_of(prof).over_time
