@@ -9,11 +9,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from helpers import calls_seen
+from helpers import PATIENCE, calls_seen
 
 import txprof
-
-PATIENCE = 60.0
 
 JOBS = """
 import os

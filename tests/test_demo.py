@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from children import PATIENCE, assert_one_line_error, child
+from children import assert_one_line_error, child
+from helpers import PATIENCE
 from sqlalchemy import create_engine, inspect, text
 
 import txprof

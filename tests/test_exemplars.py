@@ -9,7 +9,6 @@ import threading
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
 from helpers import FakeClock, call, line_of, make_wait

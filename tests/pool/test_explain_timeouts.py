@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pool_jobs import Jobs, until
+from helpers import eventually
+from pool_jobs import Jobs
 from sqlalchemy import Engine, exc, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool, QueuePool
@@ -135,7 +136,7 @@ def test_without_a_profile_the_statement_that_runs_is_told(postgresql_url: str, 
         thread = threading.Thread(target=lock, name="locked-out")
         thread.start()
         blocked = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
-        until(lambda: connection.scalar(blocked) == 1)
+        eventually(lambda: connection.scalar(blocked) == 1)
         (note,) = notes(timed_out(engine))
         connection.execute(text("SELECT pg_advisory_unlock_all()"))
     thread.join()
