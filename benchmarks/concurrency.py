@@ -131,13 +131,15 @@ def main() -> None:
     with ExitStack() as stack:
         loop = stack.enter_context(asyncio.Runner()).get_loop()
 
+        def closed_at_the_end(one: Threads | Tasks) -> Threads | Tasks:
+            stack.callback(one.close)
+            return one
+
         def everyone() -> dict[tuple[str, int], Threads | Tasks]:
-            found: dict[tuple[str, int], Threads | Tasks] = {}
-            found |= {("threads", number): Threads(number) for number in THREADS}
-            found |= {("tasks", number): Tasks(number, loop) for number in TASKS}
-            for each in found.values():
-                stack.callback(each.close)
-            return found
+            return {
+                **{("threads", number): closed_at_the_end(Threads(number)) for number in THREADS},
+                **{("tasks", number): closed_at_the_end(Tasks(number, loop)) for number in TASKS},
+            }
 
         bare = everyone()
         with installed_past_connections():
