@@ -45,7 +45,7 @@ soak: $(VENV)/.demo ## whether anything grows while the story runs for twice 20 
 clean: ## remove what these commands made
 	rm -rf .venv .venvs .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 
-$(VENV)/.demo $(VENV)/.test $(VENV)/.dev: $(VENV)/.%: pyproject.toml hatch_build.py txprof/_fast.c txprof/_fast.h | $(VENV)
+$(VENV)/.demo $(VENV)/.test $(VENV)/.dev: $(VENV)/.%: pyproject.toml hatch_build.py $(wildcard txprof/*.[ch]) | $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
 	@touch $@
 

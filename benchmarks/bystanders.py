@@ -21,13 +21,11 @@ from harness import (
     Variant,
     arguments,
     measure,
-    micros,
-    micros_added,
     publish,
     times,
 )
 from line_profiler import LineProfiler
-from lines import copy_of
+from lines import beside_line_profiler, copy_of, figures
 
 import txprof
 
@@ -142,6 +140,12 @@ async def _awaited(awaitable: Awaitable[None]) -> None:
     await awaitable
 
 
+def awaiting(name: str, profiled: Profiled, loop: Loop) -> Variant:
+    """What awaits is profiled itself."""
+    function = copy_of(awaits)
+    return Variant(name, loop.run(function), lambda: profiled(function))
+
+
 async def plain_task(count: int) -> int:
     return plain(count)
 
@@ -160,11 +164,7 @@ def main() -> None:
                 Variant(name, loop.run(plain_task), loop.beside_a_task(profiled))
                 for name, profiled in PROFILERS.items()
             ],
-            "await": [
-                Variant(name, loop.run(function), lambda p=profiled, f=function: p(f))  # type: ignore[misc]
-                for name, profiled in PROFILERS.items()
-                for function in (copy_of(awaits),)
-            ],
+            "await": [awaiting(name, profiled, loop) for name, profiled in PROFILERS.items()],
         },
         turns,
     )
@@ -185,27 +185,17 @@ def table_of(samples: dict[str, Samples]) -> Table:
         ratio = found.ratio("txprof")
         row = found.judged("bystander", what, lambda found: found.ratio("txprof"), BUDGET, "x bare")
         judgement = (times(ratio, "bare"), times(BUDGET, "bare"), table.judge(row))
-        table.add(what, *_figures(found), *judgement)
+        table.add(what, *figures(found), *judgement)
     awaited = samples["await"]
-    beside = awaited.added("txprof") / awaited.added("line_profiler")
     table.add(
         "a profiled line that awaits",
-        *_figures(awaited),
-        times(beside, "line_profiler"),
+        *figures(awaited),
+        times(beside_line_profiler(awaited), "line_profiler"),
         MISSING,
         MISSING,
     )
     table.note("line_profiler times no awaits: its figure is for the line alone.")
     return table
-
-
-def _figures(found: Samples) -> tuple[str, ...]:
-    return (
-        micros(found.figure("bare"), 3),
-        micros_added(found.added("line_profiler"), 3),
-        micros_added(found.added("txprof"), 3),
-        "±" + micros(found.spread("txprof"), 3),
-    )
 
 
 if __name__ == "__main__":

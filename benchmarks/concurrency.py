@@ -17,9 +17,9 @@ import threading
 from collections import deque
 from contextlib import ExitStack
 from queue import SimpleQueue
-from typing import Any
 
 import sqlalchemy
+from databases import SELECT_1, in_memory
 from harness import (
     MISSING,
     Samples,
@@ -32,13 +32,10 @@ from harness import (
     micros_added,
     publish,
     times,
+    watching,
 )
-from sqlalchemy import create_engine
-from sqlalchemy.pool import StaticPool
 from sqlalchemy.util import greenlet_spawn
-from statements import BUDGET, SELECT_1
-
-import txprof
+from statements import BUDGET
 
 THREADS = (1, 2, 8, 32)
 TASKS = (1, 100, 10_000)
@@ -57,7 +54,7 @@ class Threads:
         self.run(1)  # each has its connection
 
     def _work(self, jobs: SimpleQueue[int]) -> None:
-        engine = create_engine("sqlite://", poolclass=StaticPool)
+        engine = in_memory()
         with engine.connect() as connection, connection.begin():
             execute = connection.execute
             while count := jobs.get():
@@ -84,7 +81,7 @@ class Tasks:
     """Some that each do one operation when it is their turn, until `close`."""
 
     def __init__(self, number: int, loop: asyncio.AbstractEventLoop) -> None:
-        self._engine = create_engine("sqlite://", poolclass=StaticPool)
+        self._engine = in_memory()
         self._loop = loop
         self._waiting: deque[asyncio.Future[bool]] = deque()
         self._left = 0
@@ -128,44 +125,31 @@ class Tasks:
         self._engine.dispose()
 
 
-def watching() -> Any:
-    return txprof.profile(on_finding="ignore")
-
-
 def main() -> None:
     options = arguments(__doc__)
     turns = 1 if options.quick else 30
     with ExitStack() as stack:
         loop = stack.enter_context(asyncio.Runner()).get_loop()
 
-        def threads(number: int) -> Threads:
-            found = Threads(number)
-            stack.callback(found.close)
-            return found
+        def closed_at_the_end(one: Threads | Tasks) -> Threads | Tasks:
+            stack.callback(one.close)
+            return one
 
-        def tasks(number: int) -> Tasks:
-            found = Tasks(number, loop)
-            stack.callback(found.close)
-            return found
+        def everyone() -> dict[tuple[str, int], Threads | Tasks]:
+            return {
+                **{("threads", number): closed_at_the_end(Threads(number)) for number in THREADS},
+                **{("tasks", number): closed_at_the_end(Tasks(number, loop)) for number in TASKS},
+            }
 
-        bare_threads = {number: threads(number) for number in THREADS}
-        bare_tasks = {number: tasks(number) for number in TASKS}
+        bare = everyone()
         with installed_past_connections():
-            watched_threads = {number: threads(number) for number in THREADS}
-            watched_tasks = {number: tasks(number) for number in TASKS}
+            watched = everyone()
         operations = {
-            ("threads", number): [
-                Variant("bare", bare_threads[number].run, warm_up=100),
-                Variant("txprof", watched_threads[number].run, watching, warm_up=100),
+            key: [
+                Variant("bare", bare[key].run, warm_up=100),
+                Variant("txprof", watched[key].run, watching, warm_up=100),
             ]
-            for number in THREADS
-        }
-        operations |= {
-            ("tasks", number): [
-                Variant("bare", bare_tasks[number].run, warm_up=100),
-                Variant("txprof", watched_tasks[number].run, watching, warm_up=100),
-            ]
-            for number in TASKS
+            for key in bare
         }
         publish(table_of(measure(operations, turns)), options)
 

@@ -13,10 +13,11 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import sqlalchemy
+from databases import SELECT_1
 from harness import (
     MISSING,
     Around,
@@ -29,12 +30,11 @@ from harness import (
     micros,
     micros_added,
     publish,
+    watching,
 )
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.ext.asyncio import create_async_engine
-from statements import BUDGET, SELECT_1, nothing, opentelemetry
-
-import txprof
+from statements import BUDGET, nothing, opentelemetry
 
 POSTGRESQL = ("psycopg", "psycopg_async", "asyncpg")
 
@@ -157,10 +157,6 @@ def main() -> None:
             for driver, variants in operations.items():
                 variants.append(connected("txprof", driver, watching, nothing))
         publish(table_of(measure(operations, turns)), options)
-
-
-def watching() -> AbstractContextManager[object]:
-    return txprof.profile(on_finding="ignore")
 
 
 def table_of(rows: dict[str, Samples]) -> Table:

@@ -87,6 +87,11 @@ class Samples:
         """How many times as long it takes."""
         return self.figure(name) / self.figure(to)
 
+    def beside(self, name: str, peer: str) -> float:
+        """How many times as much it adds as a peer does; infinite where that adds nothing."""
+        theirs = self.added(peer)
+        return self.added(name) / theirs if theirs > 0 else math.inf
+
     def spread(self, name: str, to: str = "bare") -> float:
         """Half the range of what it adds, as three thirds of the samples see it."""
         return self.spread_of(lambda found: found.added(name, to))
@@ -140,6 +145,14 @@ def _figure(seconds: list[float]) -> float:
     return sorted(seconds)[len(seconds) // 20]
 
 
+def half_of_the_middle(numbers: Sequence[float]) -> float:
+    """Half of the range in which their middle half lies: the spread of what comes in rounds."""
+    if len(numbers) < 4:
+        return math.nan
+    low, _, high = statistics.quantiles(numbers, n=4)
+    return (high - low) / 2
+
+
 Operation = TypeVar("Operation", bound=Hashable)
 
 
@@ -185,6 +198,11 @@ def _timed(variant: Variant, count: int) -> float:
     return clock() - started
 
 
+def watching() -> AbstractContextManager[object]:
+    """While txprof watches, and lets everything happen."""
+    return txprof.profile(on_finding="ignore")
+
+
 @contextmanager
 def installed_past_connections() -> Iterator[None]:
     """txprof, with its sensors in; connections that are out already stay as they are.
@@ -196,7 +214,7 @@ def installed_past_connections() -> Iterator[None]:
     thread = threading.Thread(target=done.wait)
     thread.start()
     try:
-        with txprof.profile(on_finding="ignore"):
+        with watching():
             yield
     finally:
         done.set()

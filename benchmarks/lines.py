@@ -8,13 +8,13 @@ most 1.5 x its bare time on 3.12 and newer.
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from types import FunctionType
 from typing import Any
 
+from databases import SELECT_1, connected
 from harness import (
     MISSING,
     Around,
@@ -30,8 +30,7 @@ from harness import (
     times,
 )
 from line_profiler import LineProfiler
-from sqlalchemy import Connection, create_engine, select, text
-from sqlalchemy.pool import StaticPool
+from sqlalchemy import Connection
 
 import txprof
 
@@ -39,7 +38,6 @@ MONITORING = sys.version_info >= (3, 12)
 LINE_BUDGET = 0.8 if MONITORING else 1.05
 STATEMENT_BUDGET = 1.5
 
-SELECT_1 = select(text("1"))
 STATEMENTS_A_CALL = 200
 """What a call costs by itself is told in the rows of calls."""
 
@@ -124,13 +122,6 @@ def repeated(function: Callable[[int], int]) -> Run:
     return run
 
 
-def connected() -> Connection:
-    """A connection of its own, in an open transaction."""
-    connection = create_engine("sqlite://", poolclass=StaticPool).connect()
-    connection.begin()
-    return connection
-
-
 def in_one_call(function: Callable[[Connection, int], None]) -> Run:
     """One call of it."""
     connection = connected()
@@ -169,6 +160,21 @@ def main() -> None:
     publish(table_of(samples), options)
 
 
+def figures(found: Samples, *, per: int = 1) -> tuple[str, ...]:
+    """Of one of so many lines: bare, what line_profiler and txprof add, the spread of that."""
+    return (
+        micros(found.figure("bare") / per, 3),
+        micros_added(found.added("line_profiler") / per, 3),
+        micros_added(found.added("txprof") / per, 3),
+        "±" + micros(found.spread("txprof") / per, 3),
+    )
+
+
+def beside_line_profiler(found: Samples) -> float:
+    """How many times as much txprof adds."""
+    return found.beside("txprof", "line_profiler")
+
+
 def table_of(samples: dict[str, Samples]) -> Table:
     """A row for each operation; txprof's cost as a multiple of what its budget is set in."""
     table = Table(
@@ -176,40 +182,26 @@ def table_of(samples: dict[str, Samples]) -> Table:
         *("what", "bare", "line_profiler", "txprof", "spread", "that is", "budget", "verdict"),
     )
 
-    def add(what: str, found: Samples, *judgement: str, per: int = 1) -> None:
-        table.add(
-            what,
-            micros(found.figure("bare") / per, 3),
-            micros_added(found.added("line_profiler") / per, 3),
-            micros_added(found.added("txprof") / per, 3),
-            "±" + micros(found.spread("txprof") / per, 3),
-            *judgement,
-        )
-
-    def beside_line_profiler(found: Samples) -> float:
-        theirs = found.added("line_profiler")
-        return found.added("txprof") / theirs if theirs > 0 else math.inf
-
     line, statement = samples["line"], samples["statement"]
-    add(
+    table.add(
         "a line",
-        line,
+        *figures(line, per=LINES_AN_ITERATION),
         times(beside_line_profiler(line), "line_profiler"),
         times(LINE_BUDGET, "line_profiler"),
         table.judge(
             line.judged("line", "a line", beside_line_profiler, LINE_BUDGET, "x line_profiler")
         ),
-        per=LINES_AN_ITERATION,
     )
     for what, key in (
         ("a call of two lines, in a block", "call"),
         ("a call of two lines, decorated", "decorated call"),
     ):
         found = samples[key]
-        add(what, found, times(beside_line_profiler(found), "line_profiler"), MISSING, MISSING)
-    add(
+        beside = times(beside_line_profiler(found), "line_profiler")
+        table.add(what, *figures(found), beside, MISSING, MISSING)
+    table.add(
         "select 1 on a profiled line",
-        statement,
+        *figures(statement),
         times(statement.ratio("txprof"), "bare"),
         times(STATEMENT_BUDGET, "bare") if MONITORING else MISSING,
         table.judge(
@@ -225,7 +217,8 @@ def table_of(samples: dict[str, Samples]) -> Table:
         else MISSING,
     )
     one = samples["call with a statement"]
-    add("a call with one select 1", one, times(one.ratio("txprof"), "bare"), MISSING, MISSING)
+    that_is = times(one.ratio("txprof"), "bare")
+    table.add("a call with one select 1", *figures(one), that_is, MISSING, MISSING)
     table.note(f"select 1 on a profiled line: {STATEMENTS_A_CALL} of them in one call")
     return table
 

@@ -18,13 +18,14 @@ import gc
 import os
 import tracemalloc
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 from budgets import Row
+from databases import connected
 from grown import megabytes, resident
-from harness import MISSING, Table, arguments, installed_past_connections, publish
-from sqlalchemy import Connection, create_engine, text
-from sqlalchemy.pool import StaticPool
+from harness import MISSING, Table, arguments, installed_past_connections, publish, watching
+from sqlalchemy import Connection, text
 
 import txprof
 
@@ -72,12 +73,6 @@ def kept_of_literals(connection: Connection, count: int) -> tuple[int, int]:
     recorded = profile.recorded.statements
     assert sum(row.count for row in recorded) == count
     return kept, len(recorded)
-
-
-def connected() -> Connection:
-    connection = create_engine("sqlite://", poolclass=StaticPool).connect()
-    connection.begin()
-    return connection
 
 
 def main() -> None:
@@ -137,7 +132,7 @@ def add_events(table: Table, add: Add, watched: Connection, texts: list[Any], sc
         count = max(1, statements // PLACES // scale)
         sizes.append(kept_by_txprof(visiting(), watched, texts, count))
         add(f"Python objects kept, {count * PLACES:,} statements", sizes[-1])
-    for fewer, more, count in zip(sizes, sizes[1:], TRACED_STATEMENTS[1:], strict=False):
+    for (fewer, more), count in zip(pairwise(sizes), TRACED_STATEMENTS[1:], strict=True):
         what = f"{count // scale:,} statements next to a tenth of them"
         table.add(
             what,
@@ -170,7 +165,7 @@ def kept_by_txprof(
     gc.collect()
     tracemalloc.start()
     try:
-        with txprof.profile(on_finding="ignore"):
+        with watching():
             visit(watched, texts, count)
             gc.collect()
             own = tracemalloc.Filter(True, os.path.join(os.path.dirname(txprof.__file__), "*"))

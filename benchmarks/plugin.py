@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -29,7 +30,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from budgets import Row
-from harness import MISSING, Table, arguments, publish
+from harness import MISSING, Table, arguments, half_of_the_middle, publish
 
 BUDGET = 3.0
 """Percent."""
@@ -189,10 +190,8 @@ class Pairs(list[tuple[Run, Run]]):
 
 
 def _figure(found: list[float]) -> Figure:
-    if len(found) < 4:
-        return Figure(statistics.median(found), None)
-    low, _, high = statistics.quantiles(found, n=4)
-    return Figure(statistics.median(found), (high - low) / 2)
+    spread = half_of_the_middle(found)
+    return Figure(statistics.median(found), None if math.isnan(spread) else spread)
 
 
 def write(folder: Path, files: dict[str, str]) -> None:

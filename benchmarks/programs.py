@@ -9,6 +9,7 @@ budget is set here: profilers differ in what they tell.
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import statistics
@@ -19,7 +20,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import MISSING, Table, arguments, publish
+from harness import MISSING, Table, arguments, half_of_the_middle, publish
 
 PROGRAM = Path(__file__).with_name("batch.py")
 ORDERS, ROUNDS = 1_000, 9
@@ -138,23 +139,18 @@ def table_of(found: dict[Profiler, list[Took]], orders: int) -> Table:
     )
     for profiler, runs in found.items():
         ratios = [one.work / bare.work for one, bare in zip(runs, found[BARE], strict=True)]
+        spread = half_of_the_middle(ratios)
         table.add(
             profiler.name,
             f"{statistics.median(one.work for one in runs):.2f}",
             f"{statistics.median(ratios):.2f} x bare",
-            MISSING if len(runs) < 4 or profiler is BARE else f"±{half_of_the_middle(ratios):.2f}",
+            MISSING if profiler is BARE or math.isnan(spread) else f"±{spread:.2f}",
             f"{statistics.median(one.around for one in runs):.2f}",
         )
     table.note(f"{orders:,} orders; medians over {len(found[BARE])} rounds of fresh processes")
     table.note("spread: half of the range of the middle half of the rounds")
     table.note("around it: the start, filling the database, and what is reported at the end")
     return table
-
-
-def half_of_the_middle(numbers: list[float]) -> float:
-    """Half of the range of the middle half of them."""
-    low, _, high = statistics.quantiles(numbers, n=4)
-    return (high - low) / 2
 
 
 def main() -> None:

@@ -136,17 +136,18 @@ def _exemplar(function: FunctionRow, started_at: float) -> ExemplarRow:
     )
 
 
-def rendered(format: str, path: str) -> int:
+LOOKS: dict[str, tuple[str, dict[str, Any]]] = {
+    "text": ("text", {"width": 120}),
+    "text, in colour": ("text", {"width": 120, "color": True}),
+    **{format: (format, {}) for format in FORMATS if format != "text"},
+}
+"""The format of each report, and its options."""
+
+
+def rendered(look: str, path: str) -> int:
     """Load a recording and render it; how long the report is."""
-    return len(txprof.load(path).render(format, **_LOOKS.get(format, {})))
-
-
-_LOOKS = {"text": {"width": 120}, "text in colour": {"width": 120, "color": True}}
-
-
-def in_colour(path: str) -> int:
-    """The same for a terminal."""
-    return len(txprof.load(path).render("text", width=120, color=True))
+    format, options = LOOKS[look]
+    return len(txprof.load(path).render(format, **options))
 
 
 def seconds_until_usable(recording: Path, folder: Path) -> float | None:
@@ -225,12 +226,9 @@ def main() -> None:
         lines = sum(len(function.lines) + 1 for function in profile.functions)
 
         table = Table("What reports cost", "what", "size", "MB at most", "s", "budget", "verdict")
-        tasks: list[tuple[str, Callable[..., int], tuple[str, ...]]] = [
-            (f"report as {format}", rendered, (format, str(large))) for format in FORMATS
-        ]
-        tasks.insert(1, ("report as text, in colour", in_colour, (str(large),)))
-        for what, task, values in tasks:
-            size, seconds, most = cost(task, *values)
+        for look in LOOKS:
+            what = f"report as {look}"
+            size, seconds, most = cost(rendered, look, str(large))
             table.add(
                 what,
                 f"{size / 1e6:.1f} MB",

@@ -16,6 +16,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import sqlalchemy
+from databases import SELECT_1, in_memory
 from harness import (
     MISSING,
     Around,
@@ -28,12 +29,10 @@ from harness import (
     micros,
     micros_added,
     publish,
+    watching,
 )
-from sqlalchemy import Connection, Engine, create_engine, event, select, text
+from sqlalchemy import Connection, Engine, event, select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
-from sqlalchemy.pool import StaticPool
-
-import txprof
 
 BUDGET = 3e-6
 LIBRARY_FRAMES, APPLICATION_FRAMES = 30, 5
@@ -50,7 +49,6 @@ class Product(Base):
     name: Mapped[str]
 
 
-SELECT_1 = select(text("1"))
 SELECT_ROW = select(Product.__table__).where(Product.__table__.c.id == 1)
 SELECT_PRODUCT = select(Product).where(Product.id == 1)
 
@@ -59,7 +57,7 @@ class Database:
     """An engine with one connection in one open transaction, and a session on it."""
 
     def __init__(self) -> None:
-        self.engine: Engine = create_engine("sqlite://", poolclass=StaticPool)
+        self.engine: Engine = in_memory()
         self.connection: Connection
         self.session: Session
 
@@ -94,6 +92,13 @@ OPERATIONS = {
     "Core, row by id": Database.core_row,
     "ORM, entity by id": Database.orm_entity,
 }
+
+STATEMENTS = {
+    operation + (", deep" if stack else ""): (operation, stack)
+    for stack in (False, True)
+    for operation in OPERATIONS
+}
+"""By the name of its row: the operation, and whether it is deep in the stack."""
 
 
 # --- the stack ----------------------------------------------------------------------------------
@@ -147,12 +152,18 @@ def no_op_listeners(engine: Engine) -> Around:
 
 
 def opentelemetry(engine: Engine) -> Around:
-    """Spans that are recorded and, without a processor, dropped at their end."""
+    """Spans that are recorded and, without a processor, dropped at their end.
+
+    Raises:
+        ImportError: where it is not installed, or refuses this SQLAlchemy.
+    """
     sdk = importlib.import_module("opentelemetry.sdk.trace")
     instrumentation = importlib.import_module("opentelemetry.instrumentation.sqlalchemy")
     instrumentor = instrumentation.SQLAlchemyInstrumentor()
     instrumentor._is_instrumented_by_opentelemetry = False  # it takes one call, with all engines
     instrumentor.instrument(engine=engine, tracer_provider=sdk.TracerProvider())
+    if not instrumentor._is_instrumented_by_opentelemetry:  # all that it does is to log that
+        raise ImportError(f"it refuses SQLAlchemy {sqlalchemy.__version__}")
     return nullcontext
 
 
@@ -181,9 +192,6 @@ def sentry(_engine: Engine) -> Around:
     )
     return lambda: sdk.start_transaction(name="benchmark")
 
-
-Key = tuple[str, bool]
-"""The operation, and whether it is deep in the stack."""
 
 Attach = Callable[[Engine], Around]
 
@@ -215,8 +223,9 @@ class Contestant:
             database.open()
         self._turn = 0
 
-    def variant(self, operation: str, *, stack: bool) -> Variant:
-        """One operation on them."""
+    def variant(self, statement: str) -> Variant:
+        """One of `STATEMENTS` on them."""
+        operation, stack = STATEMENTS[statement]
 
         def run(count: int) -> object:
             return OPERATIONS[operation](self.databases[self._turn], count)
@@ -243,12 +252,10 @@ def main() -> None:
     options = arguments(__doc__)
     turns = 1 if options.quick else 30
     warnings.simplefilter("ignore")  # sqltap's listeners are of an older SQLAlchemy
-    keys = [(operation, stack) for stack in (False, True) for operation in OPERATIONS]
 
-    def compete(*contestants: Contestant) -> dict[Key, Samples]:
+    def compete(*contestants: Contestant) -> dict[str, Samples]:
         variants = {
-            (operation, stack): [each.variant(operation, stack=stack) for each in contestants]
-            for operation, stack in keys
+            statement: [each.variant(statement) for each in contestants] for statement in STATEMENTS
         }
         return measure(variants, turns)
 
@@ -258,7 +265,7 @@ def main() -> None:
     with installed_past_connections():
         watched = [
             Contestant("idle"),
-            Contestant("txprof", lambda _engine: lambda: txprof.profile(on_finding="ignore")),
+            Contestant("txprof", lambda _engine: watching),
         ]
     for contestant in (bare, *peers):
         for database in contestant.databases:
@@ -267,21 +274,20 @@ def main() -> None:
     rows = compete(bare, *peers, *watched)
     for name, attach in GLOBAL_PEERS.items():
         for contestant in installed({name: attach}):
-            for key, samples in compete(contestant).items():
-                rows[key].seconds |= samples.seconds
+            for statement, samples in compete(contestant).items():
+                rows[statement].seconds |= samples.seconds
     publish(table_of(before, rows), options)
 
 
-def table_of(before: dict[Key, Samples], rows: dict[Key, Samples]) -> Table:
-    """A row for each operation, a column for each contestant."""
+def table_of(before: dict[str, Samples], rows: dict[str, Samples]) -> Table:
+    """A row for each statement, a column for each contestant."""
     table = Table(
         f"Microseconds added to a statement, SQLAlchemy {sqlalchemy.__version__}",
         *("what", "bare", *COLUMNS, "spread", "budget", "verdict"),
     )
-    for (operation, stack), samples in rows.items():
-        what = operation + (", deep" if stack else "")
+    for statement, samples in rows.items():
         table.add(
-            what,
+            statement,
             micros(samples.figure("bare")),
             *(
                 micros_added(samples.added(name)) if name in samples else MISSING
@@ -289,11 +295,11 @@ def table_of(before: dict[Key, Samples], rows: dict[Key, Samples]) -> Table:
             ),
             "±" + micros(samples.spread("txprof")),
             micros_added(BUDGET),
-            table.judge(samples.judged_added("statement", what, "txprof", BUDGET)),
+            table.judge(samples.judged_added("statement", statement, "txprof", BUDGET)),
         )
     pairs = ", ".join(
-        f"{micros(alone.figure('bare'))}/{micros(rows[key].figure('bare'))}"
-        for key, alone in before.items()
+        f"{micros(alone.figure('bare'))}/{micros(rows[statement].figure('bare'))}"
+        for statement, alone in before.items()
     )
     table.note(f"bare, alone before txprof was installed / in turns with the others: {pairs}")
     table.note(

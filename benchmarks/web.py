@@ -10,8 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from harness import Samples, Table, Variant, arguments, measure, micros, micros_added, publish
-from harness import times as so_many_times
+from harness import (
+    Samples,
+    Table,
+    Variant,
+    arguments,
+    measure,
+    micros,
+    micros_added,
+    publish,
+    times,
+)
 from txprof_web import ASGIMiddleware, WSGIMiddleware
 
 BUDGET = 1.05
@@ -112,11 +121,11 @@ def table_of(rows: dict[str, Samples]) -> Table:
         *("what", "bare", "one look-up", "enabled, not asked", "off", "spread", "that is"),
         *("budget", "verdict"),
     )
+
+    def beside_a_look_up(found: Samples) -> float:
+        return found.ratio("off", "look-up")
+
     for what, samples in rows.items():
-
-        def beside_a_look_up(found: Samples) -> float:
-            return found.figure("off") / found.figure("look-up")
-
         table.add(
             what,
             micros(samples.figure("bare"), 3),
@@ -124,8 +133,8 @@ def table_of(rows: dict[str, Samples]) -> Table:
             micros_added(samples.added("not asked"), 3),
             micros_added(samples.added("off"), 3),
             "±" + micros(samples.spread("off"), 3),
-            so_many_times(beside_a_look_up(samples), "a look-up"),
-            so_many_times(BUDGET, "a look-up"),
+            times(beside_a_look_up(samples), "a look-up"),
+            times(BUDGET, "a look-up"),
             table.judge(
                 samples.judged("web", f"{what}, off", beside_a_look_up, BUDGET, "x a look-up")
             ),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import select
@@ -146,11 +145,6 @@ class Page:
         """Light or dark."""
         feature = {"name": "prefers-color-scheme", "value": scheme}
         self.send("Emulation.setEmulatedMedia", features=[feature])
-
-    def screenshot(self, path: Path, *, whole: bool = False) -> None:
-        """A PNG of what is in sight, or of the whole page."""
-        picture = self.send("Page.captureScreenshot", captureBeyondViewport=whole)
-        path.write_bytes(base64.b64decode(picture["data"]))
 
 
 @contextmanager

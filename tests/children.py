@@ -9,11 +9,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from helpers import calls_seen
+from helpers import PATIENCE, calls_seen
 
 import txprof
-
-PATIENCE = 60.0
 
 JOBS = """
 import os
@@ -51,3 +49,13 @@ def child(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen[s
 def rpc_calls(profile: txprof.Profile) -> dict[str, int]:
     """How many calls of `work` are in it, by name."""
     return {target: count for kind, target, count in calls_seen(profile) if kind == "rpc"}
+
+
+def assert_one_line_error(done: subprocess.CompletedProcess[str], *expected: str) -> None:
+    """It failed as a command does that is used wrongly, and said this in one line."""
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("txprof: error: ")
+    assert done.stderr.count("\n") == 1
+    for part in expected:
+        assert part in done.stderr

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import inspect
 import threading
+import time
 from collections import Counter
+from collections.abc import Callable
 from http.server import ThreadingHTTPServer
+from typing import Any
 
 from loopback import Handler
 from sqlalchemy import Engine, text
@@ -98,6 +101,32 @@ class FakeClock:
 
     def tick(self, seconds: float) -> None:
         self.time += seconds
+
+
+PATIENCE = 60.0
+"""Seconds that a test waits for what should come at once: machines are busy."""
+
+
+def eventually(what: Callable[[], Any]) -> Any:
+    """The first true answer; where nobody tells when there is one."""
+    tick, until = threading.Event(), time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        answer = what()
+        if answer:
+            return answer
+        tick.wait(0.01)
+    raise AssertionError("it did not come")
+
+
+def make_wait(engine: Engine, fake: FakeClock, seconds: float) -> None:
+    """From now on each checkout waits so long before the pool has an answer."""
+    get = engine.pool._do_get  # type: ignore[attr-defined]
+
+    def slow() -> object:
+        fake.tick(seconds)
+        return get()
+
+    engine.pool._do_get = slow  # type: ignore[attr-defined]
 
 
 def lines_of(profile: txprof.Profile, name: str) -> dict[int, txprof.LineProfile]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
-SHARED = {"answered", "batch", "budgets", "grown", "harness"}
+SHARED = {"answered", "batch", "budgets", "databases", "grown", "harness"}
 OF_MINUTES = {"soak"}
 """It has tests of its own, in test_soak.py."""
 

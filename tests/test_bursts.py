@@ -11,19 +11,9 @@ from typing import Any
 import pytest
 from helpers import assert_clean, assert_flagged, line_of
 from shop import CUSTOMERS, Base, Customer, Line, Order
-from sqlalchemy import (
-    Engine,
-    delete,
-    event,
-    insert,
-    select,
-    text,
-    update,
-)
+from sqlalchemy import Engine, delete, event, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
-from sqlalchemy.orm import (
-    Session,
-)
+from sqlalchemy.orm import Session
 
 import txprof
 from txprof.bursts import bursts_in
@@ -38,7 +28,7 @@ def assert_burst(prof: txprof.Profile, name: str, line: int | None = None) -> tx
     return finding
 
 
-# What repeats on purpose (behaviour 30)
+# What repeats on purpose
 
 
 def by_offset(session: Session) -> None:
@@ -130,7 +120,7 @@ def test_an_allow_block_lets_it_be(session: Session) -> None:
     assert_clean(prof)
 
 
-# Entries (behaviour 51)
+# Entries
 
 
 def test_what_each_call_runs_once_is_no_burst(session: Session) -> None:

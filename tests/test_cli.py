@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from children import child
+from children import assert_one_line_error, child
 from sqlalchemy import create_engine, text
 
 import txprof
@@ -48,15 +48,6 @@ def run(*arguments: object, **options: object) -> subprocess.CompletedProcess[st
         timeout=60,
         **options,  # type: ignore[call-overload]
     )
-
-
-def assert_one_line_error(done: subprocess.CompletedProcess[str], *expected: str) -> None:
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert done.stderr.startswith("txprof: error: ")
-    assert done.stderr.count("\n") == 1
-    for part in expected:
-        assert part in done.stderr
 
 
 # --- report -------------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import runpy
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 from corpus.program import PROGRAMS, Place, Program, clean
 from corpus.runner import Outcome, PostgreSQL, SQLite, judge, programs, run
+from tooling import tool
 
 ALL = programs()
 
@@ -99,7 +99,6 @@ def test_a_marker_stands_for_one_line() -> None:
 
 
 def test_the_table_counts_hits_and_lists_disagreements() -> None:
-    tool = runpy.run_path(str(Path(__file__).parent.parent / "tools" / "corpus.py"))
     missed, alarmed, right = (
         PROGRAMS[f"views.{name}"] for name in ("full_export", "order_numbers", "order_list")
     )
@@ -109,7 +108,7 @@ def test_the_table_counts_hits_and_lists_disagreements() -> None:
         Outcome(alarmed, frozenset({alarm})),
         Outcome(right, right.expected),
     ]
-    lines = list(tool["table"](judged))
+    lines = list(tool("corpus").table(judged))
     assert "| views | 3 | 1 | 2 | 1 | 1 | 0 | 0.667 | 0.667 |" in lines
     inner = max(missed.expected)
     assert lines[-2:] == [

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from children import PATIENCE, child
+from children import assert_one_line_error, child
+from helpers import PATIENCE
 from sqlalchemy import create_engine, inspect, text
-from test_cli import assert_one_line_error
 
 import txprof
 

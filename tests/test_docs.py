@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import argparse
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from txprof import cli
+from txprof.recorded import Recorded
+from txprof.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md")), *ROOT.glob("tests/**/*.md")]
 
 LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)(?:#[^)]*)?\)")
 FOLDERS = "tests|tools|benchmarks|docs|examples|plugins|txprof"
-PLACE = re.compile(rf"`((?:{FOLDERS})/[\w./-]*)(?:::\w+)?`")
+PLACE = re.compile(rf"`((?:{FOLDERS})/[\w./-]*)(?:::(\w+))?`")
 COMMAND = re.compile(r"(?:^|`|\$ )txprof ([a-z][^`\n]*)", re.MULTILINE)
 TARGET = re.compile(r"(?:^|`)make ([a-z-]+)(?=`|\s|$)", re.MULTILINE)
 
@@ -65,7 +68,25 @@ def test_links_lead_somewhere(page: Path) -> None:
 @every_page
 def test_files_that_are_named_are_there(page: Path) -> None:
     places = PLACE.findall(page.read_text(encoding="utf-8"))
-    assert [place for place in places if not (ROOT / place).exists()] == []
+    assert [place for place, _ in places if not (ROOT / place).exists()] == []
+    assert [
+        (place, name)
+        for place, name in places
+        if name and f"def {name}(" not in (ROOT / place).read_text(encoding="utf-8")
+    ] == []
+
+
+def test_the_table_of_settings_is_theirs() -> None:
+    page = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    named = re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)
+    assert sorted(named) == sorted(field.name for field in fields(Settings))
+
+
+def test_the_keys_of_a_recording_are_named() -> None:
+    page = (ROOT / "docs" / "recordings.md").read_text(encoding="utf-8")
+    named = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", page, re.MULTILINE)
+    keys = {key for cell in named for key in re.findall(r"\w+", cell)}
+    assert {field.name for field in fields(Recorded)} <= keys
 
 
 @every_page
@@ -84,7 +105,10 @@ def test_targets_of_make_are_in_the_makefile(page: Path) -> None:
 
 def test_what_is_not_there_would_be_found() -> None:
     assert LINK.findall("[a](b.md#c) [d](https://e) [f](#g)") == ["b.md"]
-    assert PLACE.findall("`tests/a.py::test_b` `docs/c.md`") == ["tests/a.py", "docs/c.md"]
+    assert PLACE.findall("`tests/a.py::test_b` `docs/c.md`") == [
+        ("tests/a.py", "test_b"),
+        ("docs/c.md", ""),
+    ]
     assert COMMAND.findall("`txprof a --b`\ntxprof c d\n") == ["a --b", "c d"]
     assert unknown("repotr x") == ["repotr"]
     assert unknown("report x --formt html") == ["--formt"]

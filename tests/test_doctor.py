@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import runpy
 import sys
 from pathlib import Path
 from types import ModuleType
 
 import httpx
 import pytest
+from tooling import tool
 
 import txprof
 from txprof import doctor, sensors
 from txprof.cli import main
 from txprof.sensors.placing import Client, Target
-
-ROOT = Path(__file__).parent.parent
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
@@ -119,6 +117,6 @@ def test_a_sample_that_is_not_seen_is_an_error(
 
 
 def test_the_page_of_sensors_is_up_to_date() -> None:
-    tool = runpy.run_path(str(ROOT / "tools" / "sensors.py"))
-    written = (ROOT / "docs" / "sensors.md").read_text(encoding="utf-8")
-    assert tool["page"]() == written, "run: python tools/sensors.py --write"
+    table = tool("sensors")
+    written = table.PAGE.read_text(encoding="utf-8")
+    assert table.page() == written, "run: python tools/sensors.py --write"

@@ -9,10 +9,9 @@ import threading
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
-from helpers import FakeClock, call, line_of
+from helpers import FakeClock, call, line_of, make_wait
 from products import Product
 from sqlalchemy import Connection, Engine, exc, text
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -137,16 +136,10 @@ def test_connections_have_numbers_of_their_own(engine: Engine) -> None:
 
 def test_the_wait_for_the_pool_is_told(make_engine: Callable[..., Engine], fake: FakeClock) -> None:
     engine = make_engine(pool_size=1, max_overflow=0, pool_timeout=30)
-    get = engine.pool._do_get  # type: ignore[attr-defined]
     with txprof.profile() as prof:
         with engine.begin() as connection:
             connection.execute(text("SELECT 1"))
-
-        def slow() -> Any:
-            fake.tick(0.3)
-            return get()
-
-        engine.pool._do_get = slow  # type: ignore[attr-defined]
+        make_wait(engine, fake, 0.3)
         with engine.begin() as connection:
             connection.execute(text("SELECT 2"))
             fake.tick(1)

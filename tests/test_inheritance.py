@@ -1,4 +1,4 @@
-"""Tasks and threads that inherit an open transaction: behaviours 9 to 11, 53 and 55.
+"""Tasks and threads that inherit an open transaction.
 
 They are judged by it only while its owner waits for them, at the line where it waits.
 """
@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed, wait
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -117,9 +118,8 @@ def test_a_thread_whose_owner_goes_on_working_is_clean(
     assert_clean(prof)
 
 
-def test_a_thread_keeps_its_own_context_variables(prof: txprof.Profile) -> None:
-    from contextvars import ContextVar
-
+@pytest.mark.usefixtures("prof")
+def test_a_thread_keeps_its_own_context_variables() -> None:
     mine: ContextVar[str] = ContextVar("mine", default="default")
     mine.set("set")
     seen: list[str] = []
@@ -132,7 +132,7 @@ def test_a_thread_keeps_its_own_context_variables(prof: txprof.Profile) -> None:
     assert "run" not in vars(thread)
 
 
-def test_a_decorated_function_watches_the_threads_it_starts(engine: Engine) -> None:
+def test_a_decorated_function_watches_the_threads_it_starts() -> None:
     @txprof.profile(report=None, on_finding="ignore")
     def work() -> None:
         joined_thread()

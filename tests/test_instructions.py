@@ -7,12 +7,11 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from pathlib import Path
-from types import ModuleType
 
 import pytest
+from tooling import TOOLS, tool
 
-ROOT = Path(__file__).parent.parent
+instructions = tool("instructions")
 
 WRITTEN = """\
 # callgrind format
@@ -47,21 +46,11 @@ totals: 1173
 """
 
 
-@pytest.fixture
-def instructions(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.setattr(sys, "path", [str(ROOT / "tools"), *sys.path])
-    import instructions  # type: ignore[import-not-found, unused-ignore]
-
-    return instructions
-
-
-def test_a_function_has_its_own_instructions_and_none_of_those_it_calls(instructions) -> None:
+def test_a_function_has_its_own_instructions_and_none_of_those_it_calls() -> None:
     assert instructions.by_function(WRITTEN.splitlines()) == {"evaluate": 173, "malloc": 1000}
 
 
-def test_what_is_added_is_told_of_each_statement_and_of_the_functions_it_is_in(
-    instructions,
-) -> None:
+def test_what_is_added_is_told_of_each_statement_and_of_the_functions_it_is_in() -> None:
     bare = {"a": Counter(evaluate=1000), "b": Counter(evaluate=2000, malloc=500)}
     watched = {
         "a": Counter(evaluate=1300, malloc=100),
@@ -81,16 +70,14 @@ def test_what_is_added_is_told_of_each_statement_and_of_the_functions_it_is_in(
     ]
 
 
-def test_without_valgrind_it_says_how_to_get_it(
-    instructions, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_valgrind_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(SystemExit, match="apt-get install valgrind"):
         instructions.between_marks(["-c", "pass"], dict(os.environ))
 
 
 @pytest.mark.skipif(shutil.which("valgrind") is None, reason="there is no valgrind")
-def test_what_is_counted_is_what_runs_between_two_marks(instructions) -> None:
+def test_what_is_counted_is_what_runs_between_two_marks() -> None:
     program = """if True:
         import sys
         def mark(): sys.setrecursionlimit(sys.getrecursionlimit())
@@ -105,7 +92,7 @@ def test_what_is_counted_is_what_runs_between_two_marks(instructions) -> None:
 @pytest.mark.parametrize("how", ["bare", "watched"])
 def test_the_statements_that_are_counted_run(how: str) -> None:
     done = subprocess.run(
-        [sys.executable, str(ROOT / "tools/executions.py"), how, "5", "ORM, entity by id, deep"],
+        [sys.executable, str(TOOLS / "executions.py"), how, "5", "ORM, entity by id, deep"],
         capture_output=True,
         check=False,
         text=True,
@@ -115,7 +102,7 @@ def test_the_statements_that_are_counted_run(how: str) -> None:
 
 def test_a_statement_that_is_not_there_is_an_error() -> None:
     done = subprocess.run(
-        [sys.executable, str(ROOT / "tools/instructions.py"), "select 2"],
+        [sys.executable, str(TOOLS / "instructions.py"), "select 2"],
         capture_output=True,
         check=False,
         text=True,

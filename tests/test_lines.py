@@ -165,7 +165,7 @@ def test_a_function_decorated_anew_at_each_call_does_not_grow() -> None:
     assert timer._tables.running == {}
 
 
-def test_eight_threads_by_two_hundred_jobs_all_succeed_and_are_counted(engine: Engine) -> None:
+def test_eight_threads_by_two_hundred_jobs_all_succeed_and_are_counted() -> None:
     def job(number: int) -> int:
         total = 0
         for i in range(10):

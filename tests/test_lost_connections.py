@@ -1,4 +1,4 @@
-"""Lost connections and failed commits leave nothing open: behaviours 3 and 4."""
+"""Lost connections and failed commits leave nothing open."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def assert_burst(prof: txprof.Profile, name: str, line: int | None = None) -> tx
     return finding
 
 
-# Relationships (behaviours 25, 32, 33)
+# Relationships
 
 
 def test_a_lazy_collection(session: Session) -> None:
@@ -209,7 +209,7 @@ def test_an_eager_loader_in_chunks_is_clean(session: Session) -> None:
     assert_clean(prof)
 
 
-# What is none (behaviour 28)
+# What is none
 
 
 def test_one_parent_is_clean(session: Session) -> None:
@@ -238,7 +238,7 @@ def test_hits_of_the_identity_map_are_clean(session: Session) -> None:
     assert_clean(prof)
 
 
-# Attributes and plain SELECTs (behaviour 29)
+# Attributes and plain SELECTs
 
 
 def test_a_deferred_column_in_a_loop(session: Session) -> None:

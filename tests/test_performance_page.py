@@ -6,23 +6,15 @@ import dataclasses
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+from tooling import TOOLS, tool
 
-ROOT = Path(__file__).parent.parent
-
-
-@pytest.fixture
-def performance(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.setattr(sys, "path", [str(ROOT / "tools"), *sys.path])
-    import performance  # type: ignore[import-not-found, unused-ignore]
-
-    return performance
+performance = tool("performance")
 
 
 @pytest.fixture
-def measured(performance: ModuleType):
+def measured():
     """Of two budgets: one kept in one of its rows alone."""
     Row = performance.Row
     rows = [
@@ -45,7 +37,7 @@ def test_a_budget_is_told_by_the_row_that_comes_closest_to_it(measured) -> None:
     assert told["the merge of 1,000 recordings"] == ("1", "", "", "3 s", "ok", "1,000 recordings")
 
 
-def test_a_budget_that_was_not_measured_says_so(performance, measured) -> None:
+def test_a_budget_that_was_not_measured_says_so(measured) -> None:
     told = {row[0]: row[1:] for row in measured.summary()}
     assert list(told) == list(performance.BUDGETS.values())
     assert told["a profiled line"] == ("", "", "", "", "-", "not measured here")
@@ -71,7 +63,7 @@ def test_the_page_has_the_machine_the_versions_and_every_row(measured) -> None:
     assert "| ORM \\| deep | 3.50 |" in section
 
 
-def test_a_run_replaces_the_section_of_its_python_and_no_other(performance, measured) -> None:
+def test_a_run_replaces_the_section_of_its_python_and_no_other(measured) -> None:
     page = f"above\n{performance.BEGIN}\n{performance.END}\nbelow\n"
     older = dataclasses.replace(
         measured, machine=dataclasses.replace(measured.machine, python="3.11.7")
@@ -86,23 +78,23 @@ def test_a_run_replaces_the_section_of_its_python_and_no_other(performance, meas
 
 
 def test_a_page_without_its_marks_stays_as_it_is(
-    performance, measured, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    measured, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     page = tmp_path / "performance.md"
     page.write_text("nothing here\n", encoding="utf-8")
     monkeypatch.setattr(performance, "PAGE", page)
-    with pytest.raises(SystemExit, match="make bench-docs: begin --> and"):
+    with pytest.raises(SystemExit, match="lacks <!-- make bench-docs: begin"):
         performance.write(measured)
     assert [one.name for one in tmp_path.iterdir()] == ["performance.md"]
     assert page.read_text(encoding="utf-8") == "nothing here\n"
 
 
-def test_the_page_of_the_docs_has_its_marks(performance, measured) -> None:
+def test_the_page_of_the_docs_has_its_marks(measured) -> None:
     page = performance.PAGE.read_text(encoding="utf-8")
     assert measured.markdown() in performance.placed(page, measured)
 
 
-def test_a_row_of_no_budget_is_an_error(performance) -> None:
+def test_a_row_of_no_budget_is_an_error() -> None:
     with pytest.raises(ValueError, match="'speed' is no budget: there are statement, "):
         performance.Row("speed", "Core", 1.0, 2.0, "us")
 
@@ -110,7 +102,7 @@ def test_a_row_of_no_budget_is_an_error(performance) -> None:
 @pytest.mark.parametrize("option", [["--quick"], ["imports"]])
 def test_figures_of_a_part_are_not_written(option: list[str]) -> None:
     done = subprocess.run(
-        [sys.executable, str(ROOT / "tools" / "bench.py"), "--write", *option],
+        [sys.executable, str(TOOLS / "bench.py"), "--write", *option],
         capture_output=True,
         check=False,
         text=True,

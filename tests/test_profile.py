@@ -46,7 +46,7 @@ def test_a_decorator_takes_options(engine: Engine) -> None:
     assert work.__txprof__.name == "worker"  # type: ignore[attr-defined]
 
 
-def test_a_decorated_function_watches_only_its_own_context(engine: Engine) -> None:
+def test_a_decorated_function_watches_only_its_own_context() -> None:
     @txprof.profile(report=None)
     def work() -> None:
         pass

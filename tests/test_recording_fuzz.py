@@ -56,7 +56,7 @@ def assert_harmless(file: Path, data: bytes) -> None:
     """It is refused, or everything that reports ask of it works."""
     profile = read(file, data)
     if profile is not None:
-        assert profile.findings is not None
+        profile.findings
         txprof.merge(profile, profile).to_dict()
         for format in FORMATS:
             profile.render(format).encode("utf-8", "backslashreplace")

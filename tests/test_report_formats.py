@@ -353,7 +353,7 @@ def test_trace_has_waits_and_overlapping_calls_beside_the_stack() -> None:
         assert each["ts"] <= ended[number]["ts"]
 
 
-def test_trace_shows_a_hold_of_two_transactions_once(profile: Profile) -> None:
+def test_trace_shows_a_hold_of_two_transactions_once() -> None:
     first, second = (replace(one, connection=1, process="a:1") for one in recorded().exemplars[:2])
     second = replace(second, started_at=first.started_at + 3, hold_start=first.hold_start - 3)
     both = replace(recorded(), exemplars=[first, second])

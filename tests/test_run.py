@@ -12,6 +12,7 @@ import pytest
 from helpers import calls_seen
 
 import txprof
+from txprof.cli import main
 
 TXPROF = [sys.executable, "-m", "txprof", "run"]
 
@@ -336,8 +337,6 @@ def test_a_folder_keeps_the_parts_of_all_runs(works: Path) -> None:
 def test_wrong_arguments_are_one_line_and_status_2(
     arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from txprof.cli import main
-
     assert main(["run", *arguments]) == 2
     captured = capsys.readouterr()
     assert captured.err.startswith(f"txprof: error: {complaint}")
@@ -358,8 +357,6 @@ def test_wrong_arguments_are_one_line_and_status_2(
 def test_wrong_usage(
     arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from txprof.cli import main
-
     with pytest.raises(SystemExit) as exit:
         main(["run", *arguments])
     assert exit.value.code == 2

@@ -9,7 +9,8 @@ import threading
 from pathlib import Path
 
 import pytest
-from children import JOBS, PATIENCE, rpc_calls
+from children import JOBS, rpc_calls
+from helpers import PATIENCE
 from sqlalchemy import create_engine
 
 import txprof

@@ -9,14 +9,13 @@ import socket
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from children import JOBS, PATIENCE, child, rpc_calls
+from children import JOBS, child, rpc_calls
+from helpers import PATIENCE, eventually
 
 import txprof
 
@@ -28,18 +27,6 @@ def folder(tmp_path: Path) -> Path:
     """A folder with a module `jobs` that has `work`."""
     (tmp_path / "jobs.py").write_text(JOBS)
     return tmp_path
-
-
-def eventually(what: Callable[[], Any]) -> Any:
-    """The first true answer."""
-    until = time.monotonic() + PATIENCE
-    while time.monotonic() < until:
-        answer = what()
-        if answer:
-            return answer
-        os.sched_yield()
-        threading.Event().wait(0.01)
-    raise AssertionError(f"it did not come: {what}")
 
 
 def running(
@@ -87,10 +74,15 @@ while True:
 
 def test_a_key_pressed_at_the_terminal_reaches_the_program_once(folder: Path) -> None:
     code = """
-import signal, sys
+import os, signal, sys
 got = []
-signal.signal(signal.SIGINT, lambda *_: (got.append(1), print("got", flush=True)))
+signal.signal(signal.SIGINT, lambda *_: got.append(1))
+reading, writing = os.pipe()
+os.set_blocking(writing, False)
+signal.set_wakeup_fd(writing)  # one that comes just before a read does not interrupt it
 print("ready", flush=True)
+os.read(reading, 1)
+print("got", flush=True)
 sys.stdin.readline()
 print(len(got), flush=True)
 """

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 import txprof
 
-# A task that a logging handler spawns, and forgets (behaviour 55).
+# A task that a logging handler spawns, and forgets.
 
 
 class _Shipping(logging.Handler):

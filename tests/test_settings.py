@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 import txprof
+from txprof import settings
 from txprof.settings import Settings, current, project_root
 
 
@@ -25,8 +28,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def configure(project: Path, toml: str) -> None:
-    from txprof import settings
-
     (project / "pyproject.toml").write_text(toml)
     settings._load.cache_clear()
 
@@ -101,9 +102,6 @@ def test_bad_variables_are_named(
 
 
 def test_import_is_light() -> None:
-    import subprocess
-    import sys
-
     program = (
         "import sys, txprof; heavy = {'rich', 'sqlparse', 'line_profiler', 'jinja2', 'sqlalchemy', "
         "'wrapt', 'msgspec', 'requests', 'httpx'} & set(sys.modules); print(sorted(heavy))"

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import os
-import runpy
 import subprocess
 import sys
 from pathlib import Path
 
-TOOL = runpy.run_path(str(Path(__file__).parent.parent / "tools" / "test_all.py"))
+from tooling import ROOT, tool
+
+TOOL = tool("test_all")
 
 
 def test_a_run_that_ends_is_what_it_printed() -> None:
     program = "import sys; print('passed'); print('warned', file=sys.stderr); sys.exit(1)"
-    status, printed = TOOL["run"]([sys.executable, "-u", "-c", program])
+    status, printed = TOOL.run([sys.executable, "-u", "-c", program])
     assert (status, printed) == (1, "passed\nwarned\n")
 
 
 def test_a_run_that_takes_too_long_fails() -> None:
     program = "import threading; threading.Event().wait()"
-    status, printed = TOOL["run"]([sys.executable, "-c", program], seconds=0.0)
+    status, printed = TOOL.run([sys.executable, "-c", program], seconds=0.0)
     assert status < 0
     assert "== ended: not done after 0 s" in printed
 
@@ -42,7 +43,7 @@ hangs()
         hung = subprocess.Popen([sys.executable, "-c", program], stderr=printed)
         with alive.open() as written:
             assert written.readline() == "1\n"
-            said = TOOL["ended"](hung, 5.0)
+            said = TOOL.ended(hung, 5.0)
             assert written.read() == ""  # its last writer is gone
         printed.seek(0)
         assert b" in hangs\n" in printed.read()
@@ -51,13 +52,13 @@ hangs()
 
 
 def test_every_file_is_in_one_part() -> None:
-    found = TOOL["parts"]([])
+    found = TOOL.parts([])
     files = [file for part in found for file in part]
     everything = Path(__file__).parent.rglob("test_*.py")
-    assert sorted(files) == sorted(str(file.relative_to(TOOL["ROOT"])) for file in everything)
-    assert len(found) == TOOL["PARTS"]
+    assert sorted(files) == sorted(str(file.relative_to(ROOT)) for file in everything)
+    assert len(found) == TOOL.PARTS
     assert all(found)
 
 
 def test_what_is_asked_for_is_in_one_run() -> None:
-    assert TOOL["parts"](["tests/test_allow.py", "-x"]) == [["tests/test_allow.py", "-x"]]
+    assert TOOL.parts(["tests/test_allow.py", "-x"]) == [["tests/test_allow.py", "-x"]]

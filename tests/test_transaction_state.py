@@ -1,4 +1,4 @@
-"""What is open here, on SQLite and PostgreSQL: behaviours 1, 2, 5 to 9 and 13."""
+"""What is open here, on SQLite and PostgreSQL."""
 
 from __future__ import annotations
 

@@ -8,9 +8,7 @@ the peers, refuses SQLAlchemy 2.1. Each prints its table; at the end is one of a
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,6 +17,7 @@ from pathlib import Path
 
 import performance
 from budgets import read
+from environments import ROOT, environment
 
 BENCHMARKS = (
     "statements",
@@ -60,35 +59,12 @@ WELCOME = (
 """Peers, and a PostgreSQL with its drivers, that the benchmarks leave out where they cannot be
 installed."""
 
-ROOT = Path(__file__).resolve().parent.parent
 
-
-def environment(python: str) -> Path:
-    """The environment's interpreter; made first if need be."""
-    version = subprocess.run(
-        [python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"],
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout.strip()
-    folder = ROOT / ".venvs" / f"bench-py{version}"
-    wanted = hashlib.sha256(
-        (ROOT / "pyproject.toml").read_bytes()
-        + b"".join(file.read_bytes() for file in sorted((ROOT / "txprof").glob("_fast.[ch]")))
-        + repr((python, REQUIRED, WELCOME)).encode()
-    ).hexdigest()
-    stamp = folder / ".installed"
-    inside = folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"
-    if not (stamp.exists() and stamp.read_text() == wanted):
-        shutil.rmtree(folder, ignore_errors=True)
-        subprocess.run([python, "-m", "venv", str(folder)], check=True)
-        pip = [str(inside), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, "--editable", str(ROOT), *REQUIRED], check=True)
-        for peer in WELCOME:
-            if subprocess.run([*pip, peer, REQUIRED[0]], check=False).returncode:
-                print(f"{peer} cannot be installed here: it is left out", file=sys.stderr)
-        stamp.write_text(wanted)
-    return inside
+def minor_of(python: str) -> str:
+    """3.13"""
+    program = "import sys; print('%d.%d' % sys.version_info[:2])"
+    told = subprocess.run([python, "-c", program], check=True, capture_output=True, text=True)
+    return told.stdout.strip()
 
 
 def main() -> int:
@@ -115,7 +91,9 @@ def main() -> int:
         )
     if arguments.write and (arguments.quick or arguments.benchmark):
         parser.error("--write is for the figures of all benchmarks, not of some or of --quick")
-    python = environment(arguments.python)
+    python = environment(
+        f"bench-py{minor_of(arguments.python)}", arguments.python, REQUIRED, welcome=WELCOME
+    )
     names = arguments.benchmark or BENCHMARKS
     with tempfile.TemporaryDirectory(prefix="txprof-bench-") as folder:
         rows = Path(folder) / "rows.jsonl"

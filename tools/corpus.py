@@ -6,7 +6,6 @@ mean, are in tests/corpus/.
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import sys
 import tempfile
@@ -15,8 +14,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-PAGE = ROOT / "docs" / "detection.md"
+import pages
+from pages import DOCS, ROOT
+
+PAGE = DOCS / "detection.md"
 
 PREFACE = """\
 # How well bursts are detected
@@ -45,21 +46,16 @@ Outcome = Any
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = pages.parser(__doc__, PAGE)
     parser.add_argument(
         "--postgresql",
         metavar="URL",
         help="run on this server, in a database txprof_corpus that is made anew, not on SQLite",
     )
-    parser.add_argument(
-        "--write", action="store_true", help=f"write {PAGE.relative_to(ROOT)} instead of printing"
-    )
     arguments = parser.parse_args()
     page = "\n".join([PREFACE, *table(outcomes(arguments.postgresql)), ""])
     if arguments.write:
-        unfinished = PAGE.with_suffix(".md.tmp")
-        unfinished.write_text(page, encoding="utf-8")
-        unfinished.replace(PAGE)
+        pages.write(PAGE, page)
     else:
         print(page, end="")
     return 0

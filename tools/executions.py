@@ -14,20 +14,14 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "benchmarks"))
 
-from statements import OPERATIONS, Contestant
+from harness import watching
+from statements import Contestant
 
-import txprof
 from txprof import context
 
 WARM_UP = 100
 """Executions before those that count. The first 64 of an entry are kept as samples, which is work
 of its own, and CPython adapts its bytecode to what runs."""
-
-STATEMENTS = {
-    operation + (", deep" if stack else ""): (operation, stack)
-    for stack in (False, True)
-    for operation in OPERATIONS
-}
 
 
 def mark() -> None:
@@ -39,7 +33,7 @@ def main() -> None:
     watched, count, names = sys.argv[1] == "watched", int(sys.argv[2]), sys.argv[3:]
 
     def profiled() -> AbstractContextManager[object]:
-        return txprof.profile(on_finding="ignore") if watched else nullcontext()
+        return watching() if watched else nullcontext()
 
     context.GAP = math.inf  # under callgrind everything is slow: that is no gap in the transaction
     with profiled():  # its sensors are in when the connection is made
@@ -48,8 +42,7 @@ def main() -> None:
     gc.disable()
     with profiled():
         for name in names:
-            operation, stack = STATEMENTS[name]
-            run = contestant.variant(operation, stack=stack).run
+            run = contestant.variant(name).run
             run(WARM_UP)
             mark()
             run(count)

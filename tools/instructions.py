@@ -21,8 +21,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT / "benchmarks"))
 
-from executions import STATEMENTS  # noqa: E402
 from harness import Table  # noqa: E402
+from statements import STATEMENTS  # noqa: E402
 
 from txprof import compiled  # noqa: E402
 

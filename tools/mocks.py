@@ -19,17 +19,18 @@ import sys
 import warnings
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import NamedTuple
 
+import pages
 from forked import forked
 from mocked import MOCKS, Mock
+from pages import DOCS, ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
-PAGE = ROOT / "docs" / "sensors.md"
+PAGE = DOCS / "sensors.md"
 START = "<!-- mocks: made by `python tools/mocks.py --write` -->"
 END = "<!-- end of mocks -->"
 BLOCK = re.compile(r"<!-- mocks: .*?<!-- end of mocks -->", re.DOTALL)
+"""The table in its page; what `tools/sensors.py` writes around it leaves it as it is."""
 
 HEADER = """\
 | mock | client | sensors first | mock first | as |
@@ -47,10 +48,7 @@ class Seen(NamedTuple):
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument(
-        "--write", action="store_true", help=f"write {PAGE.relative_to(ROOT)} instead of printing"
-    )
+    parser = pages.parser(__doc__, PAGE)
     parser.add_argument("--child", metavar="MOCK", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
@@ -59,10 +57,7 @@ def main() -> int:
     found = table(run(MOCKS))
     if arguments.write:
         page = PAGE.read_text(encoding="utf-8")
-        page = BLOCK.sub(lambda _: f"{START}\n{found}\n{END}", page)
-        unfinished = PAGE.with_suffix(".md.tmp")
-        unfinished.write_text(page, encoding="utf-8")
-        unfinished.replace(PAGE)
+        pages.write(PAGE, BLOCK.sub(lambda _: f"{START}\n{found}\n{END}", page))
     else:
         print(found)
     return 0

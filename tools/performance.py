@@ -17,14 +17,15 @@ import sys
 import sysconfig
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+import pages
+from pages import DOCS, ROOT
+
 sys.path.append(str(ROOT / "benchmarks"))
 
-from budgets import BUDGETS, Row  # noqa: E402
+from budgets import BUDGETS, Row
 
-PAGE = ROOT / "docs" / "performance.md"
+PAGE = DOCS / "performance.md"
 BEGIN, END = "<!-- make bench-docs: begin -->", "<!-- make bench-docs: end -->"
 
 VERSIONS = (
@@ -192,15 +193,8 @@ _SECTION = re.compile(r"^### CPython 3\.(\d+)$", re.MULTILINE)
 
 
 def placed(page: str, measured: Measured) -> str:
-    """The page, with this section instead of the one of the same Python; newest Python first.
-
-    Raises:
-        ValueError: when the page lacks one of the marks between which sections stand.
-    """
-    before, begin, rest = page.partition(BEGIN)
-    inside, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{PAGE.name}: {BEGIN} and {END} are missing")
+    """The page, with this section instead of the one of the same Python; newest Python first."""
+    before, inside, after = pages.between(page, BEGIN, END)
     _, *parts = _SECTION.split(inside)
     sections = {
         int(minor): f"### CPython 3.{minor}{text}".strip()
@@ -208,18 +202,12 @@ def placed(page: str, measured: Measured) -> str:
     }
     sections[int(measured.minor.partition(".")[2])] = measured.markdown()
     told = "\n\n".join(section for _, section in sorted(sections.items(), reverse=True))
-    return f"{before}{BEGIN}\n{told}\n{END}{after}"
+    return f"{before}\n{told}\n{after}"
 
 
 def write(measured: Measured) -> None:
-    """Put what was measured into the page, whole or not at all."""
-    try:
-        page = placed(PAGE.read_text(encoding="utf-8"), measured)
-    except ValueError as error:
-        raise SystemExit(str(error)) from None
-    unfinished = PAGE.with_suffix(".md.tmp")
-    unfinished.write_text(page, encoding="utf-8")
-    unfinished.replace(PAGE)
+    """Put what was measured into the page."""
+    pages.write(PAGE, placed(PAGE.read_text(encoding="utf-8"), measured))
 
 
 if __name__ == "__main__":

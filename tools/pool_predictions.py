@@ -22,8 +22,9 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
+import pages
+from pages import DOCS, ROOT
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.pool import QueuePool
 
@@ -31,8 +32,7 @@ import txprof
 from txprof.pool.simulation import Workload, simulate
 from txprof.pool.workload import worked, workload
 
-ROOT = Path(__file__).resolve().parent.parent
-PAGE = ROOT / "docs" / "pool.md"
+PAGE = DOCS / "pool.md"
 BEGIN, END = "<!-- make bench-pool: begin -->", "<!-- make bench-pool: end -->"
 
 CYCLE = 0.2
@@ -237,14 +237,9 @@ def main() -> int:
 
 
 def write(table: str) -> None:
-    page = PAGE.read_text(encoding="utf-8")
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise SystemExit(f"{PAGE}: {BEGIN} and {END} are missing")
-    unfinished = PAGE.with_suffix(".md.tmp")
-    unfinished.write_text(f"{before}{BEGIN}\n{table}\n{END}{after}", encoding="utf-8")
-    unfinished.replace(PAGE)
+    """Put the table into the page."""
+    before, _, after = pages.between(PAGE.read_text(encoding="utf-8"), BEGIN, END)
+    pages.write(PAGE, f"{before}\n{table}\n{after}")
 
 
 if __name__ == "__main__":

@@ -5,19 +5,18 @@ Prints it in markdown. The tests check that docs/sensors.md is what this writes.
 
 from __future__ import annotations
 
-import argparse
-import re
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+import pages
+from mocks import BLOCK, PAGE
+from pages import ROOT
 
 if TYPE_CHECKING:
     from txprof.sensors.placing import Client, Target
 
-ROOT = Path(__file__).resolve().parent.parent
-PAGE = ROOT / "docs" / "sensors.md"
 
 PREFACE = """\
 # External calls that are seen
@@ -68,9 +67,6 @@ call that fails leaves that call to the layers beneath; after three failures in 
 more until `txprof.uninstall()`. Either is noted once, at debug level, by the logger `txprof`. The
 program does not notice."""
 
-MOCKS = re.compile(r"<!-- mocks: .*?<!-- end of mocks -->", re.DOTALL)
-"""What `tools/mocks.py --write` puts there."""
-
 SOCKETS = """
 ## With `sockets = true`
 
@@ -83,15 +79,8 @@ in. Without the setting nothing of this is wrapped.
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument(
-        "--write", action="store_true", help=f"write {PAGE.relative_to(ROOT)} instead of printing"
-    )
-    arguments = parser.parse_args()
-    if arguments.write:
-        unfinished = PAGE.with_suffix(".md.tmp")
-        unfinished.write_text(page(), encoding="utf-8")
-        unfinished.replace(PAGE)
+    if pages.parser(__doc__, PAGE).parse_args().write:
+        pages.write(PAGE, page())
     else:
         print(page(), end="")
     return 0
@@ -109,7 +98,7 @@ def page() -> str:
 
 def _mocks() -> str:
     """The table of mocks as it is: making it takes a while."""
-    found = MOCKS.search(PAGE.read_text(encoding="utf-8")) if PAGE.exists() else None
+    found = BLOCK.search(PAGE.read_text(encoding="utf-8")) if PAGE.exists() else None
     return found[0] if found is not None else "<!-- mocks: -->\n<!-- end of mocks -->"
 
 

@@ -18,7 +18,6 @@ started, and all of them are ended.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -29,10 +28,10 @@ import tempfile
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+from environments import FOLDER, ROOT, environment
+
 SUPPORTED = ("3.11", "3.12", "3.13", "3.14")
 LINES = {"2.1": "sqlalchemy>=2.1,<2.2", "2.0": "sqlalchemy>=2.0,<2.1"}
-ROOT = Path(__file__).resolve().parent.parent
-ENVIRONMENTS = ROOT / ".venvs"
 TESTS_FAILED = 1  # pytest's exit status; 2 and up are errors of another kind
 AGAIN = 20
 """More failures than this are no accident."""
@@ -79,22 +78,9 @@ def version_of(python: str) -> tuple[int, ...] | None:
     return tuple(map(int, answer[1:4])) if answer[0] == "cpython" else None
 
 
-def environment(minor: str, python: str, line: str) -> Path:
-    """An environment with txprof, what its tests need, and that line of SQLAlchemy."""
-    folder = ENVIRONMENTS / f"py{minor}-sqlalchemy{line}"
-    sources = ("pyproject.toml", "hatch_build.py", "txprof/_fast.c", "txprof/_fast.h")
-    what = b"".join((ROOT / source).read_bytes() for source in sources)
-    what += f"{python} {LINES[line]}".encode()
-    wanted = hashlib.sha256(what).hexdigest()
-    stamp = folder / ".installed"
-    bin_python = folder / "bin" / "python"
-    if not (stamp.exists() and stamp.read_text() == wanted):
-        shutil.rmtree(folder, ignore_errors=True)
-        subprocess.run([python, "-m", "venv", str(folder)], check=True)
-        pip = [str(bin_python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, "--editable", f"{ROOT}[test]", LINES[line]], check=True, cwd=ROOT)
-        stamp.write_text(wanted)
-    return bin_python
+def with_line(minor: str, python: str, line: str) -> Path:
+    """The interpreter of an environment with what the tests need, and that line of SQLAlchemy."""
+    return environment(f"py{minor}-sqlalchemy{line}", python, [LINES[line]], extra="test")
 
 
 def parts(asked: list[str]) -> list[list[str]]:
@@ -111,7 +97,7 @@ def tested(made: Future[Path], part: int, arguments: list[str]) -> tuple[bool, s
     The few that fail may try again.
     """
     python = made.result()
-    cache = ENVIRONMENTS / f"{python.parent.parent.name}.cache{part}"
+    cache = FOLDER / f"{python.parent.parent.name}.cache{part}"
     command = [str(python), "-m", "pytest", "-q", "-o", f"cache_dir={cache}", *arguments]
     status, printed = run(command)
     if status != TESTS_FAILED:
@@ -182,7 +168,7 @@ def main() -> int:
     runs = [(oldest, "2.0"), *((minor, "2.1") for minor in others or [oldest])]
     failed = []
     with ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as executor:
-        made = [executor.submit(environment, minor, found[minor], line) for minor, line in runs]
+        made = [executor.submit(with_line, minor, found[minor], line) for minor, line in runs]
         outcomes = [
             (
                 f"CPython {minor} with SQLAlchemy {line}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import socket
+import socketserver
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 import redis
 from aws_clients import LARGE, OLD, aws_client
+from echo import Address, Echo, served
 from grpc_server import grpc_server
 from helpers import ApiServer
 from http_clients import CLIENTS, Send
@@ -23,11 +25,27 @@ from servers import KEY, FakeServer, RealServer, mail_server, memcached_server
 from storage_server import storage_server
 from websocket_server import websocket_server
 
+import txprof
+
 
 @pytest.fixture
 def database_url(tmp_path: Path) -> str:
     """A database for `engine`. On every kind: test_http_calls.py."""
     return f"sqlite:///{tmp_path / 'test.db'}"
+
+
+@pytest.fixture
+def taken_out() -> Iterator[None]:
+    """No sensor is in when the test begins, nor after its end."""
+    txprof.uninstall()
+    yield
+    txprof.uninstall()
+
+
+@pytest.fixture
+def anew(taken_out: None, caplog: pytest.LogCaptureFixture) -> None:
+    """Sensors go in anew in the test, and what gives way in them is logged."""
+    caplog.set_level(logging.DEBUG, logger="txprof")
 
 
 @pytest.fixture(params=CLIENTS)
@@ -105,6 +123,13 @@ def websocket_address() -> Iterator[str]:
 def memcached() -> Iterator[tuple[str, int]]:
     """The address of a server that speaks memcached's protocol."""
     with memcached_server() as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def echo() -> Iterator[Address]:
+    """The address of a server that no sensor knows the protocol of."""
+    with served(socketserver.ThreadingTCPServer(("127.0.0.1", 0), Echo)) as address:
         yield address
 
 

@@ -12,7 +12,7 @@ import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -27,89 +27,77 @@ import txprof
 Answer = tuple[int, bytes]
 
 
+class Request(NamedTuple):
+    """What to send; the answer is read in chunks if `stream` is set."""
+
+    method: str
+    url: str
+    timeout: float = 5
+    body: bytes | None = None
+    headers: dict[str, str] | None = None
+    stream: bool = False
+
+    @property
+    def path(self) -> str:
+        """With the query."""
+        parts = urlsplit(self.url)
+        return parts.path + (f"?{parts.query}" if parts.query else "")
+
+
+Ask = Callable[[Request], Answer]
+
+
 class Send(Protocol):
-    """Send one request and read the answer; in chunks if `stream` is set."""
+    """Send one request and read the answer; options are those of `Request`."""
 
-    def __call__(
-        self,
-        method: str,
-        url: str,
-        *,
-        timeout: float = 5,
-        body: bytes | None = None,
-        headers: dict[str, str] | None = None,
-        stream: bool = False,
-    ) -> Answer: ...
+    def __call__(self, method: str, url: str, **options: Any) -> Answer: ...
 
 
-def _requests(
-    method: str,
-    url: str,
-    *,
-    timeout: float = 5,
-    body: bytes | None = None,
-    headers: dict[str, str] | None = None,
-    stream: bool = False,
-) -> Answer:
+def _sending(ask: Ask) -> Send:
+    return lambda method, url, **options: ask(Request(method, url, **options))
+
+
+def _requests(asked: Request) -> Answer:
     with requests.Session() as session:
         response = session.request(
-            method, url, timeout=timeout, data=body, headers=headers, stream=stream
+            asked.method,
+            asked.url,
+            timeout=asked.timeout,
+            data=asked.body,
+            headers=asked.headers,
+            stream=asked.stream,
         )
-        chunks = response.iter_content(4) if stream else [response.content]
+        chunks = response.iter_content(4) if asked.stream else [response.content]
         return response.status_code, b"".join(chunks)
 
 
-def _httpx(module: Any) -> Send:
-    def send(
-        method: str,
-        url: str,
-        *,
-        timeout: float = 5,
-        body: bytes | None = None,
-        headers: dict[str, str] | None = None,
-        stream: bool = False,
-    ) -> Answer:
-        with module.Client(timeout=timeout, verify=False, follow_redirects=True) as client:
-            if not stream:
-                response = client.request(method, url, content=body, headers=headers)
+def _httpx(module: Any) -> Ask:
+    def ask(asked: Request) -> Answer:
+        what = {"content": asked.body, "headers": asked.headers}
+        with module.Client(timeout=asked.timeout, verify=False, follow_redirects=True) as client:
+            if not asked.stream:
+                response = client.request(asked.method, asked.url, **what)
                 return response.status_code, response.content
-            with client.stream(method, url, content=body, headers=headers) as response:
+            with client.stream(asked.method, asked.url, **what) as response:
                 return response.status_code, b"".join(response.iter_bytes(4))
 
-    return send
+    return ask
 
 
-def _httpx_async(module: Any) -> Send:
-    async def request(
-        method: str,
-        url: str,
-        timeout: float,
-        body: bytes | None,
-        headers: dict[str, str] | None,
-        stream: bool,
-    ) -> Answer:
+def _httpx_async(module: Any) -> Ask:
+    async def ask(asked: Request) -> Answer:
+        what = {"content": asked.body, "headers": asked.headers}
         async with module.AsyncClient(
-            timeout=timeout, verify=False, follow_redirects=True
+            timeout=asked.timeout, verify=False, follow_redirects=True
         ) as client:
-            if not stream:
-                response = await client.request(method, url, content=body, headers=headers)
+            if not asked.stream:
+                response = await client.request(asked.method, asked.url, **what)
                 return response.status_code, response.content
-            async with client.stream(method, url, content=body, headers=headers) as response:
+            async with client.stream(asked.method, asked.url, **what) as response:
                 chunks = [chunk async for chunk in response.aiter_bytes(4)]
                 return response.status_code, b"".join(chunks)
 
-    def send(
-        method: str,
-        url: str,
-        *,
-        timeout: float = 5,
-        body: bytes | None = None,
-        headers: dict[str, str] | None = None,
-        stream: bool = False,
-    ) -> Answer:
-        return asyncio.run(request(method, url, timeout, body, headers, stream))
-
-    return send
+    return lambda asked: asyncio.run(ask(asked))
 
 
 @asynccontextmanager
@@ -128,109 +116,60 @@ async def _aiohttp_awaited(*args: Any, **options: Any) -> AsyncIterator[aiohttp.
             response.release()
 
 
-def _aiohttp(ask: Callable[..., AbstractAsyncContextManager[aiohttp.ClientResponse]]) -> Send:
-    async def request(
-        method: str,
-        url: str,
-        timeout: float,
-        body: bytes | None,
-        headers: dict[str, str] | None,
-        stream: bool,
-    ) -> Answer:
-        total = aiohttp.ClientTimeout(timeout)
-        async with ask(method, url, data=body, headers=headers, timeout=total) as response:
-            if not stream:
+def _aiohttp(request: Callable[..., AbstractAsyncContextManager[aiohttp.ClientResponse]]) -> Ask:
+    async def ask(asked: Request) -> Answer:
+        total = aiohttp.ClientTimeout(asked.timeout)
+        async with request(
+            asked.method, asked.url, data=asked.body, headers=asked.headers, timeout=total
+        ) as response:
+            if not asked.stream:
                 return response.status, await response.read()
             return response.status, b"".join([part async for part in response.content.iter_any()])
 
-    def send(
-        method: str,
-        url: str,
-        *,
-        timeout: float = 5,
-        body: bytes | None = None,
-        headers: dict[str, str] | None = None,
-        stream: bool = False,
-    ) -> Answer:
-        return asyncio.run(request(method, url, timeout, body, headers, stream))
-
-    return send
+    return lambda asked: asyncio.run(ask(asked))
 
 
-def _urllib3(request: Callable[..., urllib3.BaseHTTPResponse], stream: bool) -> Answer:
-    response = request(preload_content=not stream)
-    return response.status, b"".join(response.stream(4)) if stream else response.data
+def _urllib3(client: Any, url: str, asked: Request) -> Answer:
+    response = client.request(
+        asked.method,
+        url,
+        timeout=asked.timeout,
+        body=asked.body,
+        headers=asked.headers,
+        preload_content=not asked.stream,
+    )
+    return response.status, b"".join(response.stream(4)) if asked.stream else response.data
 
 
-def _urllib3_manager(
-    method: str,
-    url: str,
-    *,
-    timeout: float = 5,
-    body: bytes | None = None,
-    headers: dict[str, str] | None = None,
-    stream: bool = False,
-) -> Answer:
+def _urllib3_manager(asked: Request) -> Answer:
     with urllib3.PoolManager() as manager:
-        return _urllib3(
-            lambda **options: manager.request(
-                method, url, timeout=timeout, body=body, headers=headers, **options
-            ),
-            stream,
-        )
+        return _urllib3(manager, asked.url, asked)
 
 
-def _urllib3_pool(
-    method: str,
-    url: str,
-    *,
-    timeout: float = 5,
-    body: bytes | None = None,
-    headers: dict[str, str] | None = None,
-    stream: bool = False,
-) -> Answer:
-    with urllib3.connection_from_url(url) as pool:
-        return _urllib3(
-            lambda **options: pool.request(
-                method, _path(url), timeout=timeout, body=body, headers=headers, **options
-            ),
-            stream,
-        )
+def _urllib3_pool(asked: Request) -> Answer:
+    with urllib3.connection_from_url(asked.url) as pool:
+        return _urllib3(pool, asked.path, asked)
 
 
-def _urllib_request(
-    method: str,
-    url: str,
-    *,
-    timeout: float = 5,
-    body: bytes | None = None,
-    headers: dict[str, str] | None = None,
-    stream: bool = False,
-) -> Answer:
-    request = urllib.request.Request(url, body, headers or {}, method=method)
+def _urllib_request(asked: Request) -> Answer:
+    request = urllib.request.Request(
+        asked.url, asked.body, asked.headers or {}, method=asked.method
+    )
     try:
-        with urllib.request.urlopen(request, timeout=timeout) as response:
-            return response.status, _read(response, stream)
+        with urllib.request.urlopen(request, timeout=asked.timeout) as response:
+            return response.status, _read(response, asked.stream)
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.read()
 
 
-def _http_client(
-    method: str,
-    url: str,
-    *,
-    timeout: float = 5,
-    body: bytes | None = None,
-    headers: dict[str, str] | None = None,
-    stream: bool = False,
-) -> Answer:
-    parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout)
+def _http_client(asked: Request) -> Answer:
+    parts = urlsplit(asked.url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=asked.timeout)
     try:
-        connection.request(method, _path(url), body, headers or {})
+        connection.request(asked.method, asked.path, asked.body, asked.headers or {})
         response = connection.getresponse()
-        return response.status, _read(response, stream)
+        return response.status, _read(response, asked.stream)
     finally:
         connection.close()
 
@@ -239,12 +178,7 @@ def _read(response: http.client.HTTPResponse, stream: bool) -> bytes:
     return b"".join(iter(lambda: response.read(4), b"")) if stream else response.read()
 
 
-def _path(url: str) -> str:
-    parts = urlsplit(url)
-    return parts.path + (f"?{parts.query}" if parts.query else "")
-
-
-CLIENTS: dict[str, Send] = {
+_CLIENTS: dict[str, Ask] = {
     "requests": _requests,
     "httpx": _httpx(httpx),
     "httpx async": _httpx_async(httpx),
@@ -258,6 +192,7 @@ CLIENTS: dict[str, Send] = {
     "urllib.request": _urllib_request,
     "http.client": _http_client,
 }
+CLIENTS: dict[str, Send] = {name: _sending(ask) for name, ask in _CLIENTS.items()}
 
 
 REFUSED = (OSError, httpx.ConnectError, httpx2.ConnectError, urllib3.exceptions.MaxRetryError)

@@ -16,10 +16,6 @@ import redis
 import redis.asyncio
 from aiosmtpd.smtp import SMTP
 
-from txprof import sensors
-from txprof.doctor import is_installed
-from txprof.sensors.placing import Target
-
 REFUSED = "refused@example.com"
 """The mail server takes nothing for this one."""
 
@@ -35,13 +31,6 @@ def message(*, cc: str = "") -> EmailMessage:
         message["Cc"] = cc
     message.set_content("A secret body.")
     return message
-
-
-def installed_targets() -> list[Target]:
-    """What is wrapped of the libraries that are installed here."""
-    return [
-        target for client in sensors.clients() for target in client.targets if is_installed(target)
-    ]
 
 
 class _Mailbox:

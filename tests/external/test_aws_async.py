@@ -9,6 +9,7 @@ import asyncio
 import functools
 import io
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -31,33 +32,28 @@ pytestmark = pytest.mark.filterwarnings("ignore:Sending a large body directly:Re
 Work = Callable[[Any], Awaitable[Any]]
 
 
+CONNECTED = {
+    "region_name": "us-east-1",
+    "aws_access_key_id": "in-key-id",
+    "aws_secret_access_key": "in-secret-key",
+}
+
+
 def with_client(endpoint: str, work: Work) -> Any:
     """What the work with a client of aioboto3 gives."""
-
-    async def main() -> Any:
-        async with aioboto3.Session().client(
-            "s3",
-            region_name="us-east-1",
-            endpoint_url=endpoint,
-            aws_access_key_id="in-key-id",
-            aws_secret_access_key="in-secret-key",
-        ) as s3:
-            return await work(s3)
-
-    return asyncio.run(main())
+    session = aioboto3.Session()
+    return _working(session.client("s3", endpoint_url=endpoint, **CONNECTED), work)
 
 
 def with_resource(endpoint: str, work: Work) -> Any:
     """The same for a resource."""
+    session = aioboto3.Session()
+    return _working(session.resource("s3", endpoint_url=endpoint, **CONNECTED), work)
 
+
+def _working(connected: AbstractAsyncContextManager[Any], work: Work) -> Any:
     async def main() -> Any:
-        async with aioboto3.Session().resource(
-            "s3",
-            region_name="us-east-1",
-            endpoint_url=endpoint,
-            aws_access_key_id="in-key-id",
-            aws_secret_access_key="in-secret-key",
-        ) as s3:
+        async with connected as s3:
             return await work(s3)
 
     return asyncio.run(main())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator
 from typing import Any
 from unittest.mock import MagicMock
 
@@ -15,27 +14,18 @@ import requests
 import urllib3
 from helpers import ApiServer, assert_clean, assert_flagged, calls_seen, line_of
 from http_clients import Send, outcome, transaction
-from servers import installed_targets
 from sqlalchemy import Engine
+from targets import installed_targets
 
 import txprof
 from txprof import policy
 from txprof.rules import external_io
 from txprof.sensors import aws, http, streams
 
-pytestmark = pytest.mark.breaks_a_sensor
+pytestmark = [pytest.mark.breaks_a_sensor, pytest.mark.usefixtures("anew")]
 
 TARGETS = installed_targets()
 CLASSES = sorted({(target.module, target.attribute.partition(".")[0]) for target in TARGETS})
-
-
-@pytest.fixture(autouse=True)
-def anew(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Sensors go in anew in each test, and everything is logged."""
-    caplog.set_level(logging.DEBUG, logger="txprof")
-    txprof.uninstall()
-    yield
-    txprof.uninstall()
 
 
 def notes(caplog: pytest.LogCaptureFixture) -> list[str]:

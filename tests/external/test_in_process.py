@@ -163,7 +163,7 @@ def test_a_call_that_the_application_makes_in_its_transaction_is_flagged(
 
 
 def test_a_call_that_the_application_makes_outside_is_seen_and_clean(
-    engine: Engine, api: ApiServer, serve: Callable[[Work], str]
+    api: ApiServer, serve: Callable[[Work], str]
 ) -> None:
     with txprof.profile() as prof:
         serve(lambda: requests.get(api.url(), timeout=5))

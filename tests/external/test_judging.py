@@ -168,9 +168,7 @@ def test_calls_from_one_line_count_for_each_profile_that_watches(
     assert_flagged(outer, "io-in-transaction", count=2)
 
 
-def test_calls_from_one_line_in_many_threads_are_all_counted(
-    engine: Engine, api: ApiServer
-) -> None:
+def test_calls_from_one_line_in_many_threads_are_all_counted(api: ApiServer) -> None:
     def work(_: int) -> None:
         for _ in range(5):
             requests.get(api.url(), timeout=5)

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import runpy
-import sys
-from pathlib import Path
-from typing import Any
-
 import pytest
+from tooling import tool
 
-ROOT = Path(__file__).parents[2]
-sys.path.append(str(ROOT / "tools"))  # the command itself has it there
-TOOL: dict[str, Any] = runpy.run_path(str(ROOT / "tools" / "mocks.py"))
-WRITTEN = TOOL["BLOCK"].search((ROOT / "docs" / "sensors.md").read_text(encoding="utf-8"))[0]
+mocks = tool("mocks")
+WRITTEN = mocks.BLOCK.search(mocks.PAGE.read_text(encoding="utf-8"))[0]
 
 
-@pytest.mark.parametrize("mock", TOOL["MOCKS"])
+@pytest.mark.parametrize("mock", mocks.MOCKS)
 def test_a_mock_shows_and_hides_what_the_table_says(mock: str) -> None:
-    clients = TOOL["installed"](mock)
+    clients = mocks.installed(mock)
     if not clients:
         pytest.skip("not installed")
-    printed = TOOL["table"](TOOL["run"]([mock])).splitlines()[2:]
+    printed = mocks.table(mocks.run([mock])).splitlines()[2:]
     written = [
         line
         for line in WRITTEN.splitlines()
@@ -32,4 +26,4 @@ def test_a_mock_shows_and_hides_what_the_table_says(mock: str) -> None:
 
 def test_every_mock_that_is_written_of_is_one_that_is_tried() -> None:
     written = {line.split(" | ")[0].removeprefix("| ") for line in WRITTEN.splitlines()[3:-1]}
-    assert written <= {*TOOL["MOCKS"]}
+    assert written <= {*mocks.MOCKS}

@@ -68,9 +68,7 @@ def test_a_task_that_outlives_the_call_it_was_started_in_makes_calls_of_its_own(
     assert calls_seen(prof) == [("http", f"GET {api.url()}", 1), ("rpc", "billing.charge", 1)]
 
 
-def test_calls_of_tasks_beside_each_other_are_calls_of_their_own(
-    engine: Engine, api: ApiServer
-) -> None:
+def test_calls_of_tasks_beside_each_other_are_calls_of_their_own(api: ApiServer) -> None:
     async def work() -> None:
         async with httpx.AsyncClient(verify=False) as client:
             await asyncio.gather(*(client.get(api.url()) for _ in range(3)))

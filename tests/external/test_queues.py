@@ -178,7 +178,7 @@ def test_a_job_put_into_a_pipeline_goes_out_with_the_pipeline(engine: Engine) ->
     assert finding.details["target"].startswith("redis pipeline (")
 
 
-def test_jobs_that_can_be_read_once_are_left_to_the_queue(engine: Engine) -> None:
+def test_jobs_that_can_be_read_once_are_left_to_the_queue() -> None:
     with fakeredis.FakeRedis() as connection:
         queue = rq.Queue(QUEUE, connection=connection)
         with txprof.profile(on_finding="ignore") as prof:

@@ -192,7 +192,7 @@ def test_a_response_pickles_as_it_does_without_txprof(server: str, module: Any) 
         assert copy.read() == BODY
 
 
-def test_a_connection_used_again_makes_calls_of_its_own(engine: Engine, server: str) -> None:
+def test_a_connection_used_again_makes_calls_of_its_own(server: str) -> None:
     connection = http.client.HTTPConnection(server.removeprefix("http://"), timeout=5)
     with txprof.profile() as prof:
         for path in ("/plain", "/chunked"):

@@ -106,7 +106,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("argument", "ini", "toml", "says"), WRONG[:1] + WRONG[3:4] + WRONG[6:])
+@pytest.mark.parametrize(("argument", "ini", "toml", "says"), WRONG)
 def test_bad_input_is_told_in_a_line(
     project: Project, argument: str, ini: str, toml: str, says: str
 ) -> None:

@@ -6,12 +6,10 @@ import inspect
 import threading
 from collections.abc import Callable
 
-import pytest
+from helpers import PATIENCE
 from sqlalchemy import Engine, text
 
 import txprof
-
-PATIENCE = 60
 
 Run = Callable[..., str]
 """A command of txprof, run; what it says."""
@@ -48,14 +46,3 @@ class Jobs:
         self._go.set()
         for thread in self._threads:
             thread.join(PATIENCE)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Return once it is true; nobody tells us when it becomes so."""
-    tick = threading.Event()
-    for _ in range(PATIENCE * 100):
-        if condition():
-            break
-        tick.wait(0.01)
-    else:
-        pytest.fail("it never became true")

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pool_jobs import Jobs, until
+from helpers import eventually
+from pool_jobs import Jobs
 from sqlalchemy import Engine, exc, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool, QueuePool
@@ -135,7 +136,7 @@ def test_without_a_profile_the_statement_that_runs_is_told(postgresql_url: str, 
         thread = threading.Thread(target=lock, name="locked-out")
         thread.start()
         blocked = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
-        until(lambda: connection.scalar(blocked) == 1)
+        eventually(lambda: connection.scalar(blocked) == 1)
         (note,) = notes(timed_out(engine))
         connection.execute(text("SELECT pg_advisory_unlock_all()"))
     thread.join()
@@ -201,7 +202,7 @@ def test_closing_gives_the_pool_its_methods_back(engine: Engine) -> None:
     assert (first.is_open, second.is_open) == (False, False)
 
 
-def test_a_wrap_of_somebody_elses_stays(engine: Engine, jobs: Jobs) -> None:
+def test_a_wrap_of_somebody_elses_stays(engine: Engine) -> None:
     before = engine.pool.connect
     calls: list[str] = []
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from pool_jobs import PATIENCE, until
+from helpers import PATIENCE, eventually
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
@@ -65,7 +65,7 @@ def test_the_pools_own_name_is_used_and_a_password_never(made: Make, log: Lines)
     with txprof.log_pool(made(url), every=0.01):
         assert log.next().startswith("postgresql+psycopg://me:***@127.0.0.1:1/shop: stats (")
     with txprof.log_pool(made(url, pool_logging_name="shop"), every=0.01):
-        until(lambda: log.next().startswith("shop: stats ("))
+        eventually(lambda: log.next().startswith("shop: stats ("))
 
 
 def test_what_a_pool_cannot_tell_is_a_dash(tmp_path: Path, made: Make, log: Lines) -> None:
@@ -96,7 +96,7 @@ def test_it_ends_with_the_engine(tmp_path: Path) -> None:
     engine.dispose()
     del engine
     gc.collect()
-    until(lambda: not handle._thread.is_alive())
+    eventually(lambda: not handle._thread.is_alive())
 
 
 @pytest.mark.parametrize("every", [0, -1, math.nan, math.inf])

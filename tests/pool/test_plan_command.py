@@ -74,9 +74,7 @@ def test_what_the_user_says_goes_before_what_was_measured(recording: Path, run: 
     assert "at least 10 (= 8 threads × (2 - 1) + 1 + 1)" in told
 
 
-def test_a_live_database_is_asked(
-    url: str, run: Run, request: pytest.FixtureRequest, made: Make
-) -> None:
+def test_a_live_database_is_asked(url: str, run: Run, made: Make) -> None:
     if url.startswith("sqlite"):
         complaint = run("pool", "plan", *STORY, "--database-url", url, fails=True)
         assert "sqlite keeps no count of its connections: PostgreSQL, MariaDB" in complaint
@@ -159,45 +157,35 @@ def test_sizes_that_make_no_sense_are_refused(
     assert f"argument {option}: must be a whole number from 1 on" in capsys.readouterr().err
 
 
-DEPLOYMENT = """
-[database]
-instance_class = "db.r5.4xlarge"
-engine = "aurora-mysql"
-peak_connections = 1200
-
-[web.api]
-tasks = 4
-workers = 8
-pool = 5
-running = true
-
-[batch.research]
-tasks = 15
-threads = 8
-runner_connections = 1
-
-[background.mailer]
-tasks = 2
-processes = 4
-connections = 5
-"""
-
-
-def test_a_deployment_of_several_services(tmp_path: Path, run: Run) -> None:
+@pytest.fixture
+def deployment(tmp_path: Path) -> Path:
+    """The file that docs/pool.md shows."""
+    page = (Path(__file__).parents[2] / "docs" / "pool.md").read_text(encoding="utf-8")
     path = tmp_path / "deployment.toml"
-    path.write_text(DEPLOYMENT)
-    told = run("pool", "plan", "--deployment", path)
+    path.write_text(page.partition("```toml\n")[2].partition("```")[0])
+    return path
+
+
+def test_a_deployment_of_several_services(deployment: Path, run: Run) -> None:
+    told = run("pool", "plan", "--deployment", deployment)
     lines = [line.split() for line in told.splitlines()]
     assert ["api", "web", "4", "×", "8", "×", "5", "=", "160", "running"] in lines
     assert ["research", "batch", "15", "×", "1", "×", "9", "=", "135"] in lines
     assert ["mailer", "background", "2", "×", "4", "×", "5", "=", "40"] in lines
     assert ["together", "=", "335"] in lines
-    assert "max_connections 4000" in told
-    assert "AuroraMySQL" in told
+    assert "max_connections 4000 (as given)" in told
     assert "room left 625 (= 2000 - 1200 - 175)" in told
-    told = run("pool", "plan", "--deployment", path, "--max-connections", 600)
+    told = run("pool", "plan", "--deployment", deployment, "--max-connections", 600)
     assert "max_connections 600 (as given)" in told
     assert "all services together: 335 connections, 670 while a deploy" in told
+
+
+def test_the_database_of_a_deployment_may_be_an_instance_class(deployment: Path, run: Run) -> None:
+    of_class = 'instance_class = "db.r5.4xlarge"\nengine = "aurora-mysql"'
+    deployment.write_text(deployment.read_text().replace("max_connections = 4000", of_class))
+    told = run("pool", "plan", "--deployment", deployment)
+    assert "max_connections 4000" in told
+    assert "AuroraMySQL" in told
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from helpers import FakeClock, assert_flagged, line_of
-from pool_jobs import Jobs, until
+from helpers import FakeClock, assert_flagged, eventually, line_of
+from pool_jobs import Jobs
 from sqlalchemy import Engine, exc, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import QueuePool
@@ -40,7 +40,7 @@ def test_a_thread_that_waits(url: str, made: Make, fake: FakeClock) -> None:
         with engine.connect():
             thread = threading.Thread(target=wait)
             thread.start()
-            until(lambda: txprof.pool_status(engine).waiting == 1)
+            eventually(lambda: txprof.pool_status(engine).waiting == 1)
             fake.tick(0.25)
         thread.join()
     finding = assert_flagged(prof, "pool-wait", count=1)

@@ -90,9 +90,7 @@ def test_the_same_seed_prints_the_same(recording: Path, run: Run) -> None:
     assert first == second
 
 
-def test_what_could_move_out_is_listed_and_moved(
-    recording: Path, run: Run, fake: FakeClock
-) -> None:
+def test_what_could_move_out_is_listed_and_moved(recording: Path, run: Run) -> None:
     told = run("pool", "simulate", recording, "--workers", 120, "--connections", 5)
     (line,) = [line for line in told.splitlines() if line.startswith("  hoist:")]
     hoist = line.split()[0]

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from pool_jobs import Jobs, until
+from helpers import eventually
+from pool_jobs import Jobs
 from sqlalchemy import Engine, create_engine, exc, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import AssertionPool, NullPool, QueuePool, SingletonThreadPool, StaticPool
@@ -68,7 +69,7 @@ def test_threads_that_wait_are_counted(
         threads = [threading.Thread(target=lambda: engine.connect().close()) for _ in range(3)]
         for thread in threads:
             thread.start()
-        until(lambda: txprof.pool_status(engine).waiting == 3)
+        eventually(lambda: txprof.pool_status(engine).waiting == 3)
     for thread in threads:
         thread.join()
     assert txprof.pool_status(engine).waiting == 0

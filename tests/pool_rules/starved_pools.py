@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from helpers import FakeClock
+from helpers import FakeClock, eventually
 from sqlalchemy import Engine, text
 
 import txprof
@@ -20,21 +20,11 @@ def in_thread(work: Callable[[], object], name: str = "worker") -> threading.Thr
     return thread
 
 
-def until(condition: Callable[[], bool]) -> None:
-    """Wait for what other threads do."""
-    pause = threading.Event()
-    for _ in range(3_000):
-        if condition():
-            return
-        pause.wait(0.01)
-    raise AssertionError("it did not come about")
-
-
 def wait_for(engine: Engine, seconds: float, time: FakeClock, work: Callable[[], object]) -> None:
     """Let `work` wait so long for the one connection of the pool."""
     with engine.connect():
         thread = in_thread(work)
-        until(lambda: txprof.pool_status(engine).waiting == 1)
+        eventually(lambda: txprof.pool_status(engine).waiting == 1)
         time.tick(seconds)
     thread.join()
 
@@ -60,7 +50,7 @@ class Holding:
         for name in self._names:
             self._threads.append(in_thread(self._hold, name))
             self._arrived.acquire()
-            until(lambda: self._waits(self._threads[-1]))
+            eventually(lambda: self._waits(self._threads[-1]))
             if self._time is not None:
                 self._time.tick(1)
 

@@ -90,9 +90,7 @@ def test_a_streamed_body_is_part_of_its_request(
 # --- beside others ------------------------------------------------------------------------------
 
 
-def test_off_it_passes_everything_on(
-    serve: Callable[..., Get], log: Log, options: dict[str, Any]
-) -> None:
+def test_off_it_passes_everything_on(serve: Callable[..., Get], log: Log) -> None:
     get = serve(log=log)
     assert get("/handle/3?txprof=research/*.py", **ALLOWED).text == "3"
     assert get("/__txprof__", **ALLOWED).status_code == 404
@@ -225,7 +223,7 @@ def test_what_the_server_knows_how_to_send_stays_what_it_is(options: dict[str, A
 
 
 def test_each_request_is_an_entry_for_what_profiles_the_process(
-    serve: Callable[..., Get], options: dict[str, Any], engine: Engine
+    serve: Callable[..., Get], options: dict[str, Any]
 ) -> None:
     enabled, off = serve(**options), serve()
     with txprof.profile(on_finding="ignore") as apart:
