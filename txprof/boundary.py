@@ -56,6 +56,8 @@ class Boundary:
         """None for what was seen once, or is to be looked at anew each time."""
         self.aside = 0
         """How often what runs now was said to count for nobody."""
+        self.keepers: tuple[Callable[[], Iterable[Any]], tuple[type, ...]] | None = None
+        """The harness's own objects, which may have connections; what is none of them."""
         self.visits = 0
         """How many there were."""
 
@@ -90,6 +92,15 @@ class Boundary:
             hold.users = {}
             if hold.transaction is not None:
                 hold.transaction.by = OWN
+
+    def keeps(self, fairy: Any) -> bool:
+        """Whether the harness's own objects have this connection."""
+        if self.keepers is None or fairy is None:
+            return False
+        from txprof import keeping
+
+        objects, besides = self.keepers
+        return keeping.has(objects(), fairy, besides=besides)
 
     # What the sensors ask.
 
