@@ -301,6 +301,11 @@ class Boundary:
     def _opened(self, visit: Visit, opened: Hold | Transaction | Inner) -> Path:
         return opened.users.get(visit) or self.cut(opened.path)
 
+    def goes_on(self, transaction: Transaction, frame: FrameType) -> bool:
+        """Whether what runs at `frame` is the same call into the application as before in it."""
+        visit, _ = self.who(frame)
+        return isinstance(visit, Visit) and is_for(visit, transaction)
+
     def cut(self, path: Path) -> Path:
         """The path without the harness's frames around the application's, and what is around."""
         outermost = len(path)
