@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context, copy_context
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any
@@ -30,6 +32,9 @@ def process(session):
 
 def ask(connection, number=1):
     return connection.scalar(text("SELECT :number"), {"number": number})
+
+def passes_on(run, function):
+    run(function)
 
 def asks_slowly(connection, wait):
     ask(connection)
@@ -186,6 +191,33 @@ def test_its_threads_are_part_of_the_visit(
                 app.ask(connection, number)
 
         list(pool.map(one, range(7)))
+    assert_clean(prof)
+
+
+def test_a_context_that_comes_back_from_a_thread_brings_no_visit(
+    app: ModuleType, engine: Engine, harness: txprof.Harness
+) -> None:
+    def and_back(function: Callable[[], object]) -> None:
+        """As asgiref's `async_to_sync`."""
+
+        def run() -> Context:
+            function()
+            return copy_context()
+
+        with ThreadPoolExecutor(1) as pool:
+            there = pool.submit(run).result()
+        for variable, value in there.items():
+            if variable.get(None) is not value:
+                variable.set(value)
+
+    def calls() -> None:
+        app.passes_on(and_back, lambda: None)
+        with engine.connect() as connection:
+            for number in range(7):
+                app.ask(connection, number)
+
+    with watched(harness) as prof:
+        copy_context().run(calls)
     assert_clean(prof)
 
 

@@ -15,7 +15,7 @@ from txprof.callsite import Path
 from txprof.context import Hold, Transaction, holds_here
 from txprof.entries import Entry
 from txprof.places import Place, is_outermost_greenlet
-from txprof.visits import OWN, Counted, Inner, Visit, is_for, over, visit_here
+from txprof.visits import OWN, Counted, Inner, Visit, inherited, is_for, over
 
 _LIBRARY, _APPLICATION, _HARNESS = range(3)
 
@@ -148,7 +148,7 @@ class Boundary:
             entered = root or outermost
         entered = entered or lenient
         if entered is None:
-            return visit_here.get(), True
+            return inherited(), True
         return self._visit_on(entered), innermost == _HARNESS and lenient is None
 
     def who_at(self, place: Place, statement: object, out: int) -> tuple[Any, bool]:
@@ -163,7 +163,7 @@ class Boundary:
         known = self._known.get((place, statement))
         if known is not None and waiting.current_task() is None:
             if not known.frame:
-                return visit_here.get(), True
+                return inherited(), True
             try:
                 frame = getframe(known.frame + out)
                 outer = getframe(known.frame + out + 1)
@@ -196,11 +196,11 @@ class Boundary:
                     break
                 if not callsite.is_application(outer.f_code.co_filename):
                     return None  # who it runs for was told by that library
-        inherited = visit_here.get()
-        if visit is None and inherited is None:
+        passed_on = inherited()
+        if visit is None and passed_on is None:
             return _Known(0, None, None, harness)
         marks = [index for index, each in enumerate(stack[:-1]) if each.f_trace is visit]
-        if visit is inherited or len(marks) != 1:
+        if visit is passed_on or len(marks) != 1:
             return None
         [mark] = marks
         pairs = [(inner.f_code, outer.f_code) for inner, outer in itertools.pairwise(stack)]
@@ -210,9 +210,9 @@ class Boundary:
         found = frame.f_trace
         if type(found) is Visit:
             return found
-        inherited = visit_here.get()
-        if inherited is not None:
-            return inherited
+        passed_on = inherited()
+        if passed_on is not None:
+            return passed_on
         visit = Visit(found)
         frame.f_trace = visit
         self.visits += 1
