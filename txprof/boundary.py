@@ -20,7 +20,10 @@ from txprof.visits import OWN, Counted, Inner, Visit, inherited, is_for, over
 _LIBRARY, _APPLICATION, _HARNESS = range(3)
 
 _STDLIB = os.path.dirname(os.__file__) + os.sep
-_RUNNERS = ("anyio", "trio", "pytest", "_pytest", "pluggy", "pytest_asyncio", "hypothesis")
+_RUNNERS = frozenset(
+    "anyio trio pytest _pytest pluggy pytest_asyncio hypothesis "
+    "factory pytest_factoryboy polyfactory model_bakery mixer freezegun time_machine vcr".split()
+)
 """Libraries that run a harness's own functions for it; others call the application back."""
 
 
