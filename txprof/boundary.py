@@ -21,23 +21,11 @@ _LIBRARY, _APPLICATION, _HARNESS = range(3)
 
 _STDLIB = os.path.dirname(os.__file__) + os.sep
 _RUNNERS = frozenset(
-    [
-        "anyio",
-        "trio",
-        "pytest",
-        "_pytest",
-        "pluggy",
-        "pytest_asyncio",
-        "hypothesis",
-        "factory",
-        "pytest_factoryboy",
-        "polyfactory",
-        "model_bakery",
-        "mixer",
-        "freezegun",
-        "time_machine",
-        "vcr",
-    ]
+    (
+        *("anyio", "trio", "pytest", "_pytest", "pluggy", "pytest_asyncio", "hypothesis"),
+        *("factory", "pytest_factoryboy", "polyfactory", "model_bakery", "mixer"),
+        *("freezegun", "time_machine", "vcr"),
+    )
 )
 """Libraries that run a harness's own functions for it; others call the application back."""
 
