@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context, copy_context
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any
 
 import pytest
-from helpers import assert_clean, assert_flagged, call, findings_of
+from helpers import FakeClock, assert_clean, assert_flagged, call, findings_of
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
@@ -30,6 +32,14 @@ def process(session):
 
 def ask(connection, number=1):
     return connection.scalar(text("SELECT :number"), {"number": number})
+
+def passes_on(run, function):
+    run(function)
+
+def asks_slowly(connection, wait):
+    ask(connection)
+    wait()
+    ask(connection)
 
 def ask_often(connection):
     return [ask(connection, number) for number in range(7)]
@@ -181,6 +191,33 @@ def test_its_threads_are_part_of_the_visit(
                 app.ask(connection, number)
 
         list(pool.map(one, range(7)))
+    assert_clean(prof)
+
+
+def test_a_context_that_comes_back_from_a_thread_brings_no_visit(
+    app: ModuleType, engine: Engine, harness: txprof.Harness
+) -> None:
+    def and_back(function: Callable[[], object]) -> None:
+        """As asgiref's `async_to_sync`."""
+
+        def run() -> Context:
+            function()
+            return copy_context()
+
+        with ThreadPoolExecutor(1) as pool:
+            there = pool.submit(run).result()
+        for variable, value in there.items():
+            if variable.get(None) is not value:
+                variable.set(value)
+
+    def calls() -> None:
+        app.passes_on(and_back, lambda: None)
+        with engine.connect() as connection:
+            for number in range(7):
+                app.ask(connection, number)
+
+    with watched(harness) as prof:
+        copy_context().run(calls)
     assert_clean(prof)
 
 
@@ -345,3 +382,32 @@ def test_bad_input_is_told() -> None:
         txprof.expect("n-plus-on")
     with pytest.raises(TypeError, match="unknown setting"):
         txprof.expect("n-plus-one", on_findings="log")
+
+
+@pytest.mark.parametrize("opens", ["the application", "the harness"])
+def test_what_sits_between_two_calls_is_the_harnesss_time(
+    app: ModuleType, engine: Engine, harness: txprof.Harness, fake: FakeClock, opens: str
+) -> None:
+    settings = {"idle_ms": 100, "long_transaction_ms": 1_000}
+    with watched(harness, **settings) as prof, Session(engine) as session:
+        if opens == "the harness":
+            session.execute(text("SELECT 0"))
+        app.ask(session)
+        fake.tick(0.6)
+        app.ask(session)
+        fake.tick(0.6)
+        session.rollback()
+    assert prof.findings == []
+
+
+def test_and_what_sits_within_one_is_the_applications(
+    app: ModuleType, engine: Engine, harness: txprof.Harness, fake: FakeClock
+) -> None:
+    with watched(harness, idle_ms=100) as prof, Session(engine) as session:
+        app.asks_slowly(session, lambda: fake.tick(0.6))
+        fake.tick(0.6)
+        session.rollback()
+    [found] = prof.findings
+    assert found.rule == "idle-in-transaction"
+    assert found.details["longest"] == pytest.approx(0.6)
+    assert found.details["before"].function == "asks_slowly"

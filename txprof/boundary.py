@@ -15,12 +15,18 @@ from txprof.callsite import Path
 from txprof.context import Hold, Transaction, holds_here
 from txprof.entries import Entry
 from txprof.places import Place, Start, is_outermost_greenlet
-from txprof.visits import OWN, Counted, Inner, Visit, is_for, over, visit_here
+from txprof.visits import OWN, Counted, Inner, Visit, inherited, is_for, over
 
 _LIBRARY, _APPLICATION, _HARNESS = range(3)
 
 _STDLIB = os.path.dirname(os.__file__) + os.sep
-_RUNNERS = ("anyio", "trio", "pytest", "_pytest", "pluggy", "pytest_asyncio", "hypothesis")
+_RUNNERS = frozenset(
+    (
+        *("anyio", "trio", "pytest", "_pytest", "pluggy", "pytest_asyncio", "hypothesis"),
+        *("factory", "pytest_factoryboy", "polyfactory", "model_bakery", "mixer"),
+        *("freezegun", "time_machine", "vcr"),
+    )
+)
 """Libraries that run a harness's own functions for it; others call the application back."""
 
 
@@ -52,6 +58,7 @@ class Boundary:
         "_passed",
         "_places",
         "aside",
+        "keepers",
         "visits",
     )
 
@@ -70,6 +77,8 @@ class Boundary:
         """The code on the paths of these places, which keep it, by id."""
         self.aside = 0
         """How often what runs now was said to count for nobody."""
+        self.keepers: tuple[Callable[[], Iterable[Any]], tuple[type, ...]] | None = None
+        """The harness's own objects, which may have connections; what is none of them."""
         self.visits = 0
         """How many there were."""
 
@@ -109,6 +118,15 @@ class Boundary:
             hold.users = {}
             if hold.transaction is not None:
                 hold.transaction.by = OWN
+
+    def keeps(self, fairy: Any) -> bool:
+        """Whether the harness's own objects have this connection."""
+        if self.keepers is None or fairy is None:
+            return False
+        from txprof import keeping
+
+        objects, besides = self.keepers
+        return keeping.has(objects(), fairy, besides=besides)
 
     # What the sensors ask.
 
@@ -156,7 +174,7 @@ class Boundary:
             entered = root or outermost
         entered = entered or lenient
         if entered is None:
-            return visit_here.get(), True
+            return inherited(), True
         return self._visit_on(entered), innermost == _HARNESS and lenient is None
 
     def who_at(self, place: Place, statement: object, out: int) -> tuple[Any, bool]:
@@ -171,7 +189,7 @@ class Boundary:
         known = self._known.get((place, statement))
         if known is not None and waiting.current_task() is None:
             if not known.frame:
-                return visit_here.get(), True
+                return inherited(), True
             try:
                 frame = getframe(known.frame + out)
                 outer = getframe(known.frame + out + 1)
@@ -205,11 +223,11 @@ class Boundary:
                     break
                 if not callsite.is_application(outer.f_code.co_filename):
                     return None  # who it runs for was told by that library
-        inherited = visit_here.get()
-        if visit is None and inherited is None:
+        passed_on = inherited()
+        if visit is None and passed_on is None:
             return _Known(0, None, None, harness)
         marks = [index for index, each in enumerate(stack[:-1]) if each.f_trace is visit]
-        if visit is inherited or len(marks) != 1:
+        if visit is passed_on or len(marks) != 1:
             return None
         [mark] = marks
         pairs = [(inner.f_code, outer.f_code) for inner, outer in itertools.pairwise(stack)]
@@ -219,9 +237,9 @@ class Boundary:
         found = frame.f_trace
         if type(found) is Visit:
             return found
-        inherited = visit_here.get()
-        if inherited is not None:
-            return inherited
+        passed_on = inherited()
+        if passed_on is not None:
+            return passed_on
         visit = Visit(found)
         frame.f_trace = visit
         self.visits += 1
@@ -309,6 +327,11 @@ class Boundary:
 
     def _opened(self, visit: Visit, opened: Hold | Transaction | Inner) -> Path:
         return opened.users.get(visit) or self.cut(opened.path)
+
+    def goes_on(self, transaction: Transaction, frame: FrameType) -> bool:
+        """Whether what runs at `frame` is the same call into the application as before in it."""
+        visit, _ = self.who(frame)
+        return isinstance(visit, Visit) and is_for(visit, transaction)
 
     def cut(self, path: Path) -> Path:
         """The path without the harness's frames around the application's, and what is around."""

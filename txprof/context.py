@@ -36,6 +36,9 @@ class Gap(NamedTuple):
     """Of the longest of these."""
     locking: tuple[tuple[str, Path], ...]
     """The statements before it that may have locked rows, and where from."""
+    is_harness: bool
+    """Whether a harness ran in it: it lies between two calls into the application, or after the
+    last."""
 
 
 class End:
@@ -66,6 +69,7 @@ class Transaction:
         "external_seconds",
         "finishing",
         "gaps",
+        "harness_seconds",
         "inspected",
         "key",
         "last",
@@ -105,6 +109,8 @@ class Transaction:
         """What the server said of it, if it was asked: a `recorded.Inspected`."""
         self.statement_seconds = 0.0
         self.external_seconds = 0.0
+        self.harness_seconds = 0.0
+        """Of its gaps that are the harness's."""
         self._external = 0.0
         self._longest_call = 0.0
         self._call: Path = ()
@@ -120,12 +126,14 @@ class Transaction:
             self._longest_call = seconds
             self._call = path
 
-    def sat(self, until: float, before: Path, after: Path) -> None:
+    def sat(self, until: float, before: Path, after: Path, *, is_harness: bool) -> None:
         """The next statement came after a while."""
         seconds = until - self.last
         locking = tuple(self.locking.items())
-        gap = Gap(seconds, before, after, self._external, self._call, locking)
+        gap = Gap(seconds, before, after, self._external, self._call, locking, is_harness)
         self.gaps = sorted([*self.gaps, gap], reverse=True)[:_GAPS]
+        if is_harness:
+            self.harness_seconds += seconds
         self._external = self._longest_call = 0.0
         self._call = ()
 

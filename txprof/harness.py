@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -56,6 +56,17 @@ class Harness:
         What is called from an `aside` one counts for nobody: set-up and tear-down.
         """
         self.boundary.add(functions, aside=aside)
+
+    def keepers(
+        self, objects: Callable[[], Iterable[Any]], *, besides: tuple[type, ...] = ()
+    ) -> None:
+        """A connection that one of these objects has is the harness's to give back: no leak.
+
+        It has what it refers to, itself or by way of others, but for objects of the types
+        `besides`. Asked only where a connection is out at the end of a profile, and again by
+        `Profile.unreturned`.
+        """
+        self.boundary.keepers = (objects, besides)
 
     def take_over(self) -> None:
         """What is open now, on any thread, is the harness's own. Sensors go in with the first."""

@@ -31,9 +31,10 @@ class Visit:
     told from the next one from the same line, and no frame is kept alive.
     """
 
-    __slots__ = ("__weakref__", "_traced", "entries")
+    __slots__ = ("__weakref__", "_traced", "entries", "thread")
 
     def __init__(self, traced: Any) -> None:
+        self.thread = threading.get_ident()
         self._traced = traced
         """The trace function that stood there: a debugger's, or coverage's."""
         self.entries: dict[Any, Entry] = {}
@@ -55,7 +56,18 @@ over: deque[Entry] = deque()
 """Of visits that are gone; folded when the next one begins."""
 
 visit_here: ContextVar[Visit | None] = ContextVar("txprof_visit", default=None)
-"""In a thread that a visit started: that visit."""
+"""In a thread that a visit started: that visit. Ask `inherited`."""
+
+
+def inherited() -> Visit | None:
+    """The visit that started the thread that runs here.
+
+    In the visit's own thread the stack tells. asgiref, which runs Flask's async views in a thread,
+    copies what is in the context there back into that of the caller, where it would stay.
+    """
+    visit = visit_here.get()
+    return None if visit is None or visit.thread == threading.get_ident() else visit
+
 
 OWN: Any = "the harness"
 """Who opened what the harness has open, or runs what is to count for nobody: set-up, tear-down."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,15 @@ _SET_UP = (
     "setup_method",
     "teardown_method",
 )
+
+_PYTEST = (
+    pytest.Config,
+    pytest.Item,
+    pytest.Collector,
+    pytest.FixtureRequest,
+    pytest.FixtureDef,
+)
+"""By way of these every fixture and test is reached."""
 
 
 class Suite:
@@ -86,4 +95,20 @@ class Suite:
                 method = getattr(owner, name, None)
                 if method is not None:
                     self.harness.add(method, aside=True)
+        self.harness.keepers(lambda: _keepers(item), besides=_PYTEST)
         self.harness.take_over()
+
+
+def _keepers(item: pytest.Item) -> Iterator[Any]:
+    """What may have a connection that a fixture gives back, now or when its scope ends: the values
+    and variables of the fixtures that live, the test's object, its class's attributes and its
+    module's globals."""
+    request = getattr(item, "_request", None)  # private; without it a finding more
+    for fixture in getattr(request, "_fixture_defs", {}).values():
+        if fixture.cached_result is not None:
+            yield fixture.cached_result[0]
+            yield from getattr(fixture, "_finalizers", ())  # it has the fixture's generator
+    yield getattr(item, "instance", None)
+    for owner in (*getattr(getattr(item, "cls", None), "__mro__", ()), getattr(item, "module", 0)):
+        names = getattr(owner, "__dict__", {})
+        yield from (value for name, value in names.items() if not name.startswith("__"))

@@ -146,6 +146,12 @@ class Summary:
                 yellow=True,
                 bold=True,
             )
+        elif not self._files:  # the suite's own functions may be called back by it all the same
+            terminal.write_line(
+                "  no statement came from a file outside of the suite. If the application is an "
+                "installed package, name it: application = ['package'] in [tool.txprof].",
+                yellow=True,
+            )
 
     def _suppressed(self) -> list[tuple[str, int]]:
         counts = Counter(
@@ -174,13 +180,13 @@ class Summary:
     def _write_reported(
         self, terminal: pytest.TerminalReporter, findings: list[dict[str, Any]]
     ) -> None:
-        """What failed no test, a line each."""
-        told = set()
+        """What failed no test, a line for each that is told at one line of code."""
+        told: dict[tuple[object, ...], list[dict[str, Any]]] = {}
         for finding in findings:
             if finding["test"] not in self._failed or not finding["fails"]:
-                told.add(f"  {finding['shown']}")
-        for line in sorted(told):
-            terminal.write_line(line)
+                told.setdefault(tuple(finding["alike"]), []).append(finding)
+        for line in sorted(map(_of_tests, told.values())):
+            terminal.write_line(f"  {line}")
 
     def _more_lines(self) -> Iterator[str]:
         """After the short summary, which has one line a test: its other findings."""
@@ -223,6 +229,12 @@ class _Workers:
     def pytest_sessionfinish(self) -> None:
         with self._guard("the reports' files"):
             self._recordings.write()
+
+
+def _of_tests(findings: list[dict[str, Any]]) -> str:
+    """One line for what differs in its figures alone."""
+    tests = len({finding["test"] for finding in findings})
+    return str(findings[0]["shown"]) + (f" (and so in {tests} tests)" if tests > 1 else "")
 
 
 def _escaped(text: str, also: str = "") -> str:

@@ -290,6 +290,11 @@ class Watcher:
             "message": finding.message,
             "hint": finding.hint,
             "shown": self._shown.one_line(finding),
+            "alike": [
+                finding.rule,
+                *finding.site,
+                str(finding.details.get("statement") or finding.details.get("relationship") or ""),
+            ],
             "suppressed": why,
         }
 

@@ -223,3 +223,44 @@ def test_pytest_postgresql(project: Project, postgresql_url: str) -> None:
     result = project.run("--txprof", "-q", plugins=("postgresql",))
     assert sorted(failed(result)) == ["test_bad[on_its_own_connection]", "test_bad[session]"]
     result.assert_outcomes(failed=2, passed=4)
+
+
+def test_what_a_factory_asks_of_the_suite_is_the_suites(project: Project) -> None:
+    """factory_boy's `lazy_attribute` calls functions of the suite, once for each object made."""
+    project.write(
+        **{
+            "site-packages__factory": """
+            def create_batch(number, lazy):
+                return [lazy() for _ in range(number)]
+            """
+        },
+        tests__factories="""
+        import sys
+        from pathlib import Path
+        sys.path.insert(0, str(Path(__file__).parents[1] / "site-packages"))
+        import app
+        import factory
+        from sqlalchemy import text
+
+        def orders(session, number):
+            def next_number():
+                return session.scalar(text("SELECT 1"))
+            return factory.create_batch(number, next_number)
+
+        def ask(session, number):
+            return factory.create_batch(number, lambda: app.ask(session, 1))
+        """,
+        tests__test_it="""
+        import app
+        import factories
+
+        def test_orders(session):
+            factories.orders(session, 7)
+            factories.ask(session, 7)
+
+        def test_the_application(session):
+            app.asks_often(session)
+        """,
+    )
+    result = project.run_here("--txprof", "-q")
+    assert list(failed(result)) == ["test_the_application"]

@@ -126,6 +126,53 @@ def test_a_detector_that_saw_nothing_says_so_loudly(project: Project, body: str)
     result.stdout.fnmatch_lines([f"  {says}*"])
 
 
+def test_an_installed_application_is_asked_for(project: Project) -> None:
+    """Also where it calls a function of the suite back, which counts as the application."""
+    project.write(
+        **{
+            "site-packages__store": """
+            from sqlalchemy import text
+            def read(session, then):
+                session.execute(text("SELECT 1"))
+                then(session)
+            """
+        },
+        test_it="""
+        import sys
+        from pathlib import Path
+        sys.path.insert(0, str(Path(__file__).parent / "site-packages"))
+        import store
+        from sqlalchemy import text
+        def test_it(session):
+            def then(session):
+                session.execute(text("SELECT 1"))
+            store.read(session, then)
+        """,
+    )
+    result = project.run("--txprof", "-q")  # else it has our frames too
+    result.stdout.fnmatch_lines(["*name it: application = *'package'* in *tool.txprof*"])
+
+
+def test_what_differs_in_figures_alone_is_one_line(project: Project) -> None:
+    project.write(
+        test_it="""
+        import app
+        import pytest
+        from sqlalchemy import create_engine
+        @pytest.mark.parametrize("number", range(3))
+        def test_it(tmp_path, number):
+            engine = create_engine(f"sqlite:///{tmp_path}/{number}.db")
+            with app.Session(engine) as session:
+                app.process(session)
+            engine.dispose()
+        """
+    )
+    result = project.run_here("--txprof", "-q", "--txprof-mode=report")
+    lines = [line for line in result.outlines if "io-in-transaction app.py" in line]
+    assert len(lines) == 1
+    assert lines[0].endswith("(and so in 3 tests)")
+
+
 def test_inert_it_says_nothing(project: Project) -> None:
     project.write(
         test_it="""

@@ -76,7 +76,8 @@ class Leaks:
 
         A session made before it began is its caller's to close; so is what an object's
         `__enter__` or constructor takes, where that is what was profiled. Where there is a harness,
-        it may yet close any session that lives, until it is asked again (`late`).
+        it may yet close any session that lives, until it is asked again (`late`); and what its own
+        objects keep is its own to give back.
         """
         found: list[CheckoutRow] = []
         try:
@@ -91,6 +92,7 @@ class Leaks:
                     and guard.is_of(entry)
                     and names.isdisjoint(frame[2] for frame in hold.path)
                     and not self._is_the_callers(hold, all_are=harness and not late)
+                    and not (harness and entry.collector.harness.keeps(guard.fairy()))
                 ):
                     guard.entries = tuple(one for one in guard.entries if not _same(one, entry))
                     found.append(_row(hold, collected=False, boundary=entry.collector.harness))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import FrameType
 
-from txprof import callsite, collector, context, policy
+from txprof import callsite, collector, context, policy, visits
 from txprof.callsite import Path
 from txprof.clock import clock
 from txprof.context import Gap, Hold, Transaction
@@ -19,14 +19,23 @@ from txprof.visits import is_harness_own
 
 def sat(transaction: Transaction, until: float, frame: FrameType) -> None:
     """The transaction had no statement until now; what ends that is sent from `frame`."""
-    transaction.sat(until, _before(transaction), callsite.path(frame))
+    before, after = _before(transaction), callsite.path(frame)
+    boundary = visits.current
+    is_harness = boundary is not None and not boundary.goes_on(transaction, frame)
+    if boundary is not None:
+        before, after = boundary.cut(before), boundary.cut(after)
+    transaction.sat(until, before, after, is_harness=is_harness)
 
 
 def _before(transaction: Transaction) -> Path:
     """Where the last statement was sent from."""
     if transaction.key is None:
         return transaction.path
-    for entry in collector.entries():
+    entries = list(collector.entries())
+    for visit in (transaction.by, *transaction.users):
+        if isinstance(visit, visits.Visit):
+            entries += visit.entries.values()
+    for entry in entries:
         for rows in list(entry.parts.values()):
             row = rows.get(transaction.key)
             if row is not None:
@@ -55,13 +64,15 @@ def ended(hold: Hold, transaction: Transaction) -> None:
         return
     opened = sites(transaction.path)
     for entry in collector.entries():
-        if entry.collector.harness is not None and is_harness_own(transaction):
+        harness = entry.collector.harness is not None
+        if harness and is_harness_own(transaction):
             continue
         settings = entry.collector.settings
         for gap in transaction.gaps:
-            if gap.seconds * 1e3 >= settings.idle_ms:
+            if gap.seconds * 1e3 >= settings.idle_ms and not (harness and gap.is_harness):
                 entry.found_idle(_idle_row(hold, transaction, gap, entry))
-        if seconds * 1e3 >= settings.long_transaction_ms:
+        own = seconds - transaction.harness_seconds if harness else seconds
+        if own * 1e3 >= settings.long_transaction_ms:
             entry.found_long(
                 TransactionRow(
                     opened,
@@ -70,8 +81,8 @@ def ended(hold: Hold, transaction: Transaction) -> None:
                     transaction.inspected,
                     policy.allowed_here(LONG, entry.collector),
                     count=1,
-                    seconds=seconds,
-                    longest=seconds,
+                    seconds=own,
+                    longest=own,
                     statement_seconds=transaction.statement_seconds,
                     external_seconds=transaction.external_seconds,
                 )
