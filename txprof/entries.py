@@ -23,7 +23,7 @@ from txprof.shapes import shape
 
 if TYPE_CHECKING:
     from txprof.collector import Collector
-    from txprof.model import Finding
+    from txprof.found import Finding
 
 SAMPLED = 64
 """Executions of one statement in one entry whose parameters are looked at."""

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from txprof.forking import new_lock
-from txprof.model import CallPath, Exemplar, TimedCall, TimedStatement
+from txprof.model import CallPath
 
 if TYPE_CHECKING:
     from txprof.context import End
+    from txprof.ran import Exemplar
 
 Ran = tuple[float, float, int, int, bool]
 """start, end, index of the path, index of the text, whether it failed"""
@@ -50,6 +51,8 @@ class ExemplarRow:
 
     def exemplar(self) -> Exemplar:
         """As a reader sees it."""
+        from txprof.ran import Exemplar, TimedCall, TimedStatement
+
         paths, texts = self.paths, self.texts
         return Exemplar(
             engine=self.engine,

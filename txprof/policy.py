@@ -7,15 +7,18 @@ import logging
 import warnings
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from txprof import comments, rules, safety
 from txprof.collector import Collector
 from txprof.errors import TransactionHygieneError, TransactionHygieneWarning
-from txprof.model import Call, Finding
+from txprof.model import Call
 from txprof.recorded import CallRow
 from txprof.rules import external_io
 from txprof.settings import Settings, split_rule
+
+if TYPE_CHECKING:
+    from txprof.found import Finding
 
 logger = logging.getLogger("txprof")
 

@@ -7,7 +7,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from txprof.distribution import Distribution
-from txprof.model import CALL_RULES, Finding, Site, fingerprint
+from txprof.found import Finding
+from txprof.model import CALL_RULES, Site, fingerprint
 from txprof.pool.profiles import together
 from txprof.pool.simulation import Job, Workload
 from txprof.pooled import HoldRow, PoolRow

@@ -11,7 +11,7 @@ from txprof.report.places import uri_path
 from txprof.report.words import cost, rest, what, xml_text
 
 if TYPE_CHECKING:
-    from txprof.model import Finding
+    from txprof.found import Finding
     from txprof.results import Profile
 
 

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from txprof import rules
-from txprof.model import Finding, Site
+from txprof.found import Finding
+from txprof.model import Site
 from txprof.report.listing import source_lines
 from txprof.report.places import uri
 from txprof.report.rulebook import entry

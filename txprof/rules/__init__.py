@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import functools
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from txprof.model import SEVERITIES, Finding, Severity
+from txprof.model import SEVERITIES, Severity
 from txprof.recorded import Recorded
 from txprof.rules import external_io, pool, queries, transactions
 from txprof.settings import Settings, check_kind
+
+if TYPE_CHECKING:
+    from txprof.found import Finding
 
 _ROOMS = (external_io, queries, transactions, pool)
 

@@ -6,13 +6,16 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from txprof.callsite import mixing_site
 from txprof.locked import Inspected, Lock, all_locks, most_telling, tables_of
-from txprof.model import CALL_RULES, CallPath, Finding, Severity, Site, fingerprint
+from txprof.model import CALL_RULES, CallPath, Severity, Site, fingerprint
 from txprof.recorded import CallRow, Recorded
 from txprof.settings import Settings, project_root
+
+if TYPE_CHECKING:
+    from txprof.found import Finding
 
 NAMES = IN_TRANSACTION, WHILE_HELD = CALL_RULES
 
@@ -53,6 +56,8 @@ def judge(recorded: Recorded, settings: Settings) -> list[Finding]:  # noqa: ARG
 
 def finding_of(rule: str, site: Site, rows: Sequence[CallRow]) -> Finding:
     """The finding behind calls to one target that mix at one site."""
+    from txprof.found import Finding
+
     worst = max(rows, key=lambda row: (row.seconds, row.count, row.path, row.opened))
     locks = all_locks(*(row.locks for row in rows))
     inspected = most_telling(*(row.inspected for row in rows))

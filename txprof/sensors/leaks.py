@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from txprof import collector, context, policy
 from txprof.context import Hold
 from txprof.entries import Entry, sites
-from txprof.model import Finding
 from txprof.recorded import CheckoutRow
 from txprof.rules import pool as rules
 from txprof.safety import note_once
@@ -23,6 +22,7 @@ from txprof.visits import OWN
 
 if TYPE_CHECKING:
     from txprof.boundary import Boundary
+    from txprof.found import Finding
 
 _HAND_OVER = ("__enter__", "__aenter__", "__init__")
 """Methods that take a connection for somebody else to give back."""

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from txprof import callsite, collector, comments, context, owners, policy
 from txprof.callsite import Path
@@ -16,13 +17,16 @@ from txprof.clock import clock
 from txprof.collector import Collector
 from txprof.context import Hold
 from txprof.entries import sites
-from txprof.model import Finding, Holder, Site
+from txprof.model import Holder, Site
 from txprof.recorded import CheckoutRow
 from txprof.rules import pool as rules
 from txprof.safety import note_once
 from txprof.sensors import external
 from txprof.sensors.checkouts import Pool
 from txprof.visits import is_harness_own
+
+if TYPE_CHECKING:
+    from txprof.found import Finding
 
 _HOLDERS = 10
 """Of those who hold a pool's connections, the longest so many are kept."""
