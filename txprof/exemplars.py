@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from txprof.forking import new_lock
 from txprof.model import CallPath
+from txprof.plain import Plain
 
 if TYPE_CHECKING:
     from txprof.context import End
@@ -21,8 +22,8 @@ Called = tuple[float, float, int, str, int, str | None]
 """start, end, index of the path, kind, index of the target, why it is allowed"""
 
 
-@dataclass(slots=True)
-class ExemplarRow:
+@dataclass(slots=True, repr=False, eq=False)
+class ExemplarRow(Plain):
     """`model.Exemplar` with each path and text, which repeat, written once."""
 
     engine: str
