@@ -21,9 +21,8 @@ if TYPE_CHECKING:
 _WORST: tuple[State, ...] = ("transaction", "held", "free")
 
 
-_CATALOGUE = re.compile(
-    r"\bsqlite_(temp_)?(master|schema)\b|\b(pg_catalog|information_schema)\s*\.", re.IGNORECASE
-)
+# Compiled by `re` with its first use: not each time that a test suite starts.
+_CATALOGUE = r"\bsqlite_(temp_)?(master|schema)\b|\b(pg_catalog|information_schema)\s*\."
 
 
 _NONE: Any = frozenset()
@@ -228,7 +227,7 @@ def _is_on_purpose(group: Sequence[Statement], total: Statement) -> bool:
     if fresh and len(total.sample.distinct) < 2 and not _literal(group):
         return True  # the same question, but something was written since it was asked last
     statement = max((row.text for row in group), key=len)
-    if _CATALOGUE.search(statement):
+    if re.search(_CATALOGUE, statement, re.IGNORECASE):
         return True  # reflection: what `MetaData.reflect` and `inspect` ask table by table
     varying = total.sample.varying_slots(statement)
     if _literal(group):

@@ -154,8 +154,9 @@ _PLUGINS = ("pytest",)
 """Tables in [tool.txprof] that a plugin reads: it knows what may stand there."""
 
 _MAY_BE_NONE = ("report", "lines", "redact")
-_FUNCTION = re.compile(r"\w+(\.\w+)*:\w+(\.\w+)*")
-_KIND = re.compile(r"[a-z][a-z0-9_-]*")
+# Compiled by `re` with its first use: not each time that a test suite starts.
+_FUNCTION = r"\w+(\.\w+)*:\w+(\.\w+)*"
+_KIND = r"[a-z][a-z0-9_-]*"
 
 
 def current() -> Settings:
@@ -295,7 +296,7 @@ def _checked_redact(value: Any, place: str) -> Any:
     what = f"{place}redact must be 'module:function', or a function of (kind, text)"
     if not isinstance(value, str):
         raise TypeError(f"{what}, not {value!r}")
-    if not _FUNCTION.fullmatch(value):
+    if not re.fullmatch(_FUNCTION, value):
         raise ValueError(f"{what}, not {value!r}")
     return value
 
@@ -325,7 +326,7 @@ def check_kind(kind: object) -> str:
     """The kind, if it is one of `model.KINDS` or a word of the user's own."""
     if not isinstance(kind, str):
         raise TypeError(f"kind must be a string, not {kind!r}")
-    if not _KIND.fullmatch(kind):
+    if not re.fullmatch(_KIND, kind):
         raise ValueError(
             f"unknown kind {kind!r}: one of {', '.join(KINDS)}, or a word of your own "
             "(a-z, 0-9, - and _)"

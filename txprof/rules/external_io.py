@@ -26,7 +26,8 @@ _MILD = ("cache", "sleep")
 _MESSAGES = ("queue", "mail")
 """Kinds whose receiver may act before the rows are there, or though they never will be."""
 
-_CONNECTS = re.compile(r".*:\d+")
+# Compiled by `re` with its first use: not each time that a test suite starts.
+_CONNECTS = r".*:\d+"
 """What a message's connection alone is called: "smtp mail.example.com:25"."""
 
 NOWHERE = Site("<unknown>", 0, "<unknown>")
@@ -67,7 +68,7 @@ def finding_of(rule: str, site: Site, rows: Sequence[CallRow]) -> Finding:
         message = f"{shown(worst)} inside the transaction{since}"
         if locks:
             message += f"; {stays_locked(locks, max(row.longest for row in rows))}"
-            if worst.kind in _MESSAGES and not _CONNECTS.fullmatch(worst.target):
+            if worst.kind in _MESSAGES and not re.fullmatch(_CONNECTS, worst.target):
                 message += ", and the message leaves before the commit"
         message += others_wait(inspected)
     else:
