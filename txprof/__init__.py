@@ -25,12 +25,12 @@ from txprof.api import (
 from txprof.errors import RecordingError, TransactionHygieneError, TransactionHygieneWarning
 from txprof.expected import expect
 from txprof.harness import Harness
-from txprof.model import Call, Holder, Site
+from txprof.model import Holder, Site
 from txprof.pool.api import explain_timeouts, log_pool, pool_status
 from txprof.results import Profile
 
 if TYPE_CHECKING:
-    from txprof.found import Finding
+    from txprof.found import Call, Finding
     from txprof.profiled import (
         Durations,
         FunctionProfile,

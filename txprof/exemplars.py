@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from txprof.forking import new_lock
 from txprof.model import CallPath
@@ -96,15 +96,12 @@ def _order(row: ExemplarRow) -> tuple[float, float, str, int]:
     return (-row.seconds, row.started_at, row.process, row.connection)
 
 
-class _Kept(NamedTuple):
-    row: ExemplarRow
-    since: float
-    """When the transaction began, on the clock of `end`."""
-    end: End
+_Kept = tuple[ExemplarRow, float, "End"]
+"""And when the transaction began, on the clock of the end of its hold."""
 
 
 def _row(kept: _Kept) -> ExemplarRow:
-    return kept.row
+    return kept[0]
 
 
 class Slowest:
@@ -127,7 +124,7 @@ class Slowest:
     def add(self, row: ExemplarRow, since: float, end: End) -> None:
         """One ended, on a hold that ends later."""
         with self._lock:
-            self._kept.append(_Kept(row, since, end))
+            self._kept.append((row, since, end))
             if len(self._kept) > self.limit:
                 self._kept.sort(key=_row)
                 del self._kept[self.limit :]

@@ -43,20 +43,6 @@ CallPath = tuple[Site, ...]
 """The application frames of one moment, innermost first."""
 
 
-class Call(NamedTuple):
-    """An external call that is about to break a rule, as `txprof.allow_if` is asked of it.
-
-    `host` is "name:port" where there is one; `call_path` has the application's lines, innermost
-    first.
-    """
-
-    rule: str
-    kind: str
-    target: str
-    host: str | None
-    call_path: CallPath
-
-
 def fingerprint(rule: str, relative_path: str, function: str, target: str) -> str:
     """12 hex digits that stay the same when lines move."""
     import hashlib

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from txprof.model import CallPath, Site
+from txprof.plain import Frozen
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class Query(Frozen):
     """One statement text from one call path: how often it ran, and the seconds that took.
 
     `call_path` has the application's lines, innermost first; `statement` no parameters.
@@ -69,8 +70,8 @@ class TimedCall(NamedTuple):
         return self.path[0] if self.path else None
 
 
-@dataclass(frozen=True, slots=True)
-class Exemplar:
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class Exemplar(Frozen):
     """One transaction, kept whole: one of the slowest of a run.
 
     `started_at` is in seconds since the epoch, all other times in seconds after it (the hold's

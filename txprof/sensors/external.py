@@ -15,7 +15,7 @@ from txprof.clock import clock
 from txprof.recorded import CallRow
 from txprof.rules import external_io
 from txprof.safety import Fuses, drop_own_frame, name_of, note_once
-from txprof.sensors import inspecting, placing, transactions
+from txprof.sensors import placing, transactions
 from txprof.sensors.judging import News, judged, minimum
 from txprof.sensors.placing import only_where
 from txprof.sensors.streams import Streams, keep_all
@@ -370,6 +370,8 @@ safety.aside = aside
 
 
 def _inspect(due: list[CallRow]) -> None:
+    from txprof.sensors import inspecting
+
     with aside():
         inspecting.inspect_call(due)
 

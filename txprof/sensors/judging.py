@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from txprof import callsite, collector, context, policy
@@ -13,7 +12,6 @@ from txprof.places import Start, here
 from txprof.recorded import CallRow
 from txprof.rules import external_io
 from txprof.safety import note_once
-from txprof.sensors.inspecting import is_due
 from txprof.sensors.locks import taken
 from txprof.settings import minima
 from txprof.source import enclosing_with
@@ -72,6 +70,20 @@ def judged(described: Described, *, late: bool, took: float = 0.0) -> Judged:
     except Exception as error:
         note_once("the judgement of an external call", error)
     return rows, news, due, undecided, timed
+
+
+_ASKED = 1_000
+"""Findings of one profile for which a server is asked."""
+
+
+def is_due(watcher: collector.Collector, key: tuple[object, ...]) -> bool:
+    """Whether the server is to be asked for this finding: once each, where the settings say so."""
+    if watcher.settings.locks != "inspect" or key[0] in watcher.settings.disable:
+        return False
+    if key in watcher.inspected or len(watcher.inspected) >= _ASKED:
+        return False
+    watcher.inspected.add(key)
+    return True
 
 
 def _counted_anew(
@@ -137,20 +149,29 @@ def _is_news(key: Key, watcher: collector.Collector) -> bool:
 # once for each case (benchmarks/calls.py).
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Case:
     """What calls to one target from one place are while one thing is open: equal only to itself."""
 
-    row: CallRow
-    """With nothing counted; never changed."""
-    rule: str | None = None
-    """That it breaks."""
-    site: Site | None = None
-    """The line that mixes."""
-    commented: str | None = None
-    """Why a comment there lets it be."""
-    kept: tuple[object, ...] = ()
-    """What the case is known by the id of."""
+    __slots__ = ("commented", "kept", "row", "rule", "site")
+
+    def __init__(
+        self,
+        row: CallRow,
+        rule: str | None = None,
+        site: Site | None = None,
+        commented: str | None = None,
+        kept: tuple[object, ...] = (),
+    ) -> None:
+        self.row = row
+        """With nothing counted; never changed."""
+        self.rule = rule
+        """That it breaks."""
+        self.site = site
+        """The line that mixes."""
+        self.commented = commented
+        """Why a comment there lets it be."""
+        self.kept = kept
+        """What the case is known by the id of."""
 
 
 _CASES = 1_024

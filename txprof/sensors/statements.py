@@ -21,7 +21,6 @@ from txprof.safety import drop_own_frame, note_once
 from txprof.sensors import exemplars
 from txprof.sensors.checkouts import hold_of, holds
 from txprof.sensors.exemplars import FAILED
-from txprof.sensors.inspecting import inspect_long
 from txprof.sensors.loading import load_of, touched
 from txprof.sensors.transactions import sat
 from txprof.sql import Effect, Text, text, texts
@@ -132,6 +131,8 @@ def _executed(
             if since - transaction.last >= context.GAP and watched:
                 sat(transaction, since, sys._getframe(2))  # before what this statement locks
                 if hold.session is not None:
+                    from txprof.sensors.inspecting import inspect_long
+
                     inspect_long(hold, since)
                     until = clock.now()
         else:
