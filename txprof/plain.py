@@ -2,11 +2,13 @@
 
 `dataclasses` compiles the methods of every class as that is defined: half a millisecond a class,
 which the start of each test suite waits for (benchmarks/plugin.py). With `repr=False, eq=False`,
-and one of these as their base, it is little more than their `__init__`.
+and one of these as their base, it is little more than their `__init__`; with `init=False`, for what
+is made seldom, not even that.
 """
 
 from __future__ import annotations
 
+from dataclasses import MISSING
 from typing import Any, ClassVar
 
 
@@ -15,6 +17,18 @@ class Plain:  # noqa: PLW1641 (what changes has no hash)
 
     __slots__ = ()
     __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    def __init__(self, *values: Any, **named: Any) -> None:
+        given = {**dict(zip(self.__dataclass_fields__, values, strict=False)), **named}
+        for name, field in self.__dataclass_fields__.items():
+            value = given.pop(name, field.default)
+            if value is MISSING:
+                if field.default_factory is MISSING:
+                    raise TypeError(f"{type(self).__name__}() misses {name!r}")
+                value = field.default_factory()
+            setattr(self, name, value)
+        if given:
+            raise TypeError(f"{type(self).__name__}() has no {min(given)!r}")
 
     def __repr__(self) -> str:
         values = (f"{name}={getattr(self, name)!r}" for name in self.__dataclass_fields__)

@@ -51,7 +51,7 @@ class Load(NamedTuple):
     option: str | None = None
 
 
-@dataclass(slots=True, repr=False, eq=False)
+@dataclass(slots=True, init=False, repr=False, eq=False)
 class BurstRow(Plain):
     """One statement shape that ran again and again from one call path, in single entries.
 
@@ -82,7 +82,7 @@ class BurstRow(Plain):
         self.seconds += other.seconds
 
 
-@dataclass(slots=True, repr=False, eq=False)
+@dataclass(slots=True, init=False, repr=False, eq=False)
 class IdleRow(Plain):
     """A transaction sat without a statement, between two lines of one function.
 
@@ -121,7 +121,7 @@ class IdleRow(Plain):
         self.external_seconds += other.external_seconds
 
 
-@dataclass(slots=True, repr=False, eq=False)
+@dataclass(slots=True, init=False, repr=False, eq=False)
 class TransactionRow(Plain):
     """Transactions that stayed open for long, by the path that opened them."""
 
@@ -231,7 +231,7 @@ def _plus(a: float | None, b: float | None) -> float | None:
     return a if b is None else a + b
 
 
-@dataclass(slots=True, repr=False, eq=False)
+@dataclass(slots=True, init=False, repr=False, eq=False)
 class FunctionRow(Plain):
     """One profiled function, with its source as it was when it ran (None where unreadable)."""
 
@@ -261,7 +261,7 @@ class FunctionRow(Plain):
         self.note = min(notes) if notes else None
 
 
-@dataclass(slots=True, repr=False, eq=False)
+@dataclass(slots=True, init=False, repr=False, eq=False)
 class CheckoutRow(Plain):
     """Checkouts from one call path that broke one of the pool's rules.
 
