@@ -27,8 +27,18 @@ KINDS = (
 """The kinds of external call that sensors report; users add words of their own."""
 
 
-CALL_RULES = ("io-in-transaction", "io-while-held")
+CALL_RULES = IN_TRANSACTION, WHILE_HELD = "io-in-transaction", "io-while-held"
 """The rules that judge external calls."""
+
+QUERY_RULES = N_PLUS_ONE, WRITE_LOOP = "n-plus-one", "write-loop"
+TRANSACTION_RULES = IDLE, LONG = "idle-in-transaction", "long-transaction"
+POOL_RULES = WAIT, TIMEOUT, NESTED, LEAK = (
+    "pool-wait",
+    "pool-timeout",
+    "nested-checkout",
+    "connection-leak",
+)
+RULES = (*CALL_RULES, *QUERY_RULES, *TRANSACTION_RULES, *POOL_RULES)
 
 
 class Site(NamedTuple):

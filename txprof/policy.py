@@ -9,11 +9,10 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
-from txprof import comments, rules, safety
+from txprof import rules, safety
 from txprof.collector import Collector
 from txprof.errors import TransactionHygieneError, TransactionHygieneWarning
 from txprof.recorded import CallRow
-from txprof.rules import external_io
 from txprof.settings import Settings, split_rule
 
 if TYPE_CHECKING:
@@ -79,7 +78,9 @@ def allowed(rule: str, row: CallRow, host: str | None, watcher: Collector) -> st
 
 def commented(rule: str, row: CallRow) -> str | None:
     """Why a comment lets it be, on its line or on one further in."""
-    mixing = external_io.site_of(row)
+    from txprof import comments  # nothing mixes as a rule
+
+    mixing = rules.site_of(row)
     for site in row.path:
         reason = comments.reason(rule, site.file, site.line)
         if reason is not None:

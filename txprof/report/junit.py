@@ -6,7 +6,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
-from txprof import rules
+from txprof.model import RULES
 from txprof.report.places import uri_path
 from txprof.report.words import cost, rest, what, xml_text
 
@@ -25,7 +25,7 @@ def render(profile: Profile) -> str:
         found[finding.rule].append(finding)
     root = ElementTree.Element("testsuites", name="txprof")
     failures = tests = 0
-    for rule in (*rules.NAMES, *sorted(set(found) - set(rules.NAMES))):
+    for rule in (*RULES, *sorted(set(found) - set(RULES))):
         failed = sum(finding.severity != "info" for finding in found[rule])
         tests += max(1, len(found[rule]))
         failures += failed

@@ -8,16 +8,21 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from txprof.callsite import mixing_site
 from txprof.locked import Inspected, Lock, all_locks, most_telling, tables_of
-from txprof.model import CALL_RULES, CallPath, Severity, Site, fingerprint
+from txprof.model import (
+    IN_TRANSACTION,
+    WHILE_HELD,
+    CallPath,
+    Severity,
+    Site,
+    fingerprint,
+)
 from txprof.recorded import CallRow, Recorded
+from txprof.rules import rule_of, site_of
 from txprof.settings import Settings, project_root
 
 if TYPE_CHECKING:
     from txprof.found import Finding
-
-NAMES = IN_TRANSACTION, WHILE_HELD = CALL_RULES
 
 _SEVERITY: dict[str, Severity] = {IN_TRANSACTION: "error", WHILE_HELD: "warning"}
 _MILD = ("cache", "sleep")
@@ -29,20 +34,6 @@ _MESSAGES = ("queue", "mail")
 # Compiled by `re` with its first use: not each time that a test suite starts.
 _CONNECTS = r".*:\d+"
 """What a message's connection alone is called: "smtp mail.example.com:25"."""
-
-NOWHERE = Site("<unknown>", 0, "<unknown>")
-
-
-def rule_of(row: CallRow) -> str | None:
-    """The rule that such a call breaks, were it not allowed."""
-    if row.state == "transaction":
-        return IN_TRANSACTION
-    return WHILE_HELD if row.state == "held" else None
-
-
-def site_of(row: CallRow) -> Site:
-    """The line to change: the innermost that is also on the path which opened."""
-    return Site(*(mixing_site(row.path, row.opened) or NOWHERE))
 
 
 def judge(recorded: Recorded, settings: Settings) -> list[Finding]:  # noqa: ARG001

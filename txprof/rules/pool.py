@@ -8,19 +8,15 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from txprof.callsite import mixing_site
-from txprof.model import Holder, Severity, Site, fingerprint
+from txprof.model import LEAK, NESTED, TIMEOUT, WAIT, Holder, Severity, Site, fingerprint
 from txprof.recorded import CheckoutRow, Recorded
-from txprof.rules.external_io import NOWHERE, located, relative, shown_path
+from txprof.rules import NOWHERE
+from txprof.rules.external_io import located, relative, shown_path
 from txprof.settings import Settings
 
 if TYPE_CHECKING:
     from txprof.found import Finding
 
-WAIT = "pool-wait"
-TIMEOUT = "pool-timeout"
-NESTED = "nested-checkout"
-LEAK = "connection-leak"
-NAMES = (WAIT, TIMEOUT, NESTED, LEAK)
 
 _SEVERITY: dict[str, Severity] = {
     WAIT: "warning",

@@ -6,18 +6,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from txprof.model import Severity, Site, fingerprint
+from txprof.model import N_PLUS_ONE, WRITE_LOOP, Severity, Site, fingerprint
 from txprof.recorded import BurstRow, Recorded
-from txprof.rules.external_io import NOWHERE, relative, shown_path
+from txprof.rules import NOWHERE
+from txprof.rules.external_io import relative, shown_path
 from txprof.settings import Settings
 from txprof.source import is_in_loop
 
 if TYPE_CHECKING:
     from txprof.found import Finding
-
-N_PLUS_ONE = "n-plus-one"
-WRITE_LOOP = "write-loop"
-NAMES = (N_PLUS_ONE, WRITE_LOOP)
 
 
 def judge(recorded: Recorded, settings: Settings) -> list[Finding]:

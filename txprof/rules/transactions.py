@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from txprof.callsite import mixing_site
 from txprof.locked import all_locks, most_telling, tables_of
-from txprof.model import Site, fingerprint
+from txprof.model import IDLE, LONG, Site, fingerprint
 from txprof.recorded import FunctionRow, IdleRow, Recorded, TransactionRow
+from txprof.rules import NOWHERE
 from txprof.rules.external_io import (
-    NOWHERE,
     located,
     lock_details,
     others_wait,
@@ -24,10 +24,6 @@ from txprof.source import enclosing_with
 
 if TYPE_CHECKING:
     from txprof.found import Finding
-
-IDLE = "idle-in-transaction"
-LONG = "long-transaction"
-NAMES = (IDLE, LONG)
 
 
 def judge(recorded: Recorded, settings: Settings) -> list[Finding]:

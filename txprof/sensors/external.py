@@ -13,7 +13,6 @@ from txprof import collector, context, policy, safety
 from txprof.around import Unstarted, Wrapper, around
 from txprof.clock import clock
 from txprof.recorded import CallRow
-from txprof.rules import external_io
 from txprof.safety import Fuses, drop_own_frame, name_of, note_once
 from txprof.sensors import placing, transactions
 from txprof.sensors.judging import News, judged, minimum
@@ -377,6 +376,8 @@ def _inspect(due: list[CallRow]) -> None:
 
 
 def _react(findings: list[News], *, late: bool) -> None:
+    from txprof.rules import external_io
+
     with aside():
         for watcher, key, row in findings:
             try:

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 from txprof import collector, context, policy, waiting
 from txprof.context import Hold
 from txprof.locked import Inspected, Waiter, most_telling
+from txprof.model import IDLE, LONG
 from txprof.recorded import CallRow
-from txprof.rules.transactions import IDLE, LONG
 from txprof.safety import note_once
 from txprof.sensors.judging import is_due
 from txprof.settings import Settings

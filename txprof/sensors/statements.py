@@ -14,9 +14,8 @@ from txprof import collector, compiled, context, entries, policy, visits
 from txprof.clock import Clock, clock
 from txprof.collector import entries_here
 from txprof.context import Hold, Transaction, holds_here
-from txprof.model import State
+from txprof.model import N_PLUS_ONE, WRITE_LOOP, State
 from txprof.places import Place, Start, here, here_in_python
-from txprof.rules.queries import N_PLUS_ONE, WRITE_LOOP
 from txprof.safety import drop_own_frame, note_once
 from txprof.sensors import exemplars
 from txprof.sensors.checkouts import hold_of, holds
