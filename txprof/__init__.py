@@ -23,14 +23,17 @@ from txprof.api import (
     watch,
 )
 from txprof.errors import RecordingError, TransactionHygieneError, TransactionHygieneWarning
-from txprof.expected import expect
 from txprof.harness import Harness
 from txprof.model import Holder, Site
-from txprof.pool.api import explain_timeouts, log_pool, pool_status
 from txprof.results import Profile
 
+_LATE = ("found", "ran", "expected", "pool.api", "profiled")
+"""Of modules that most programs need nothing of: imported once somebody asks."""
+
 if TYPE_CHECKING:
+    from txprof.expected import expect
     from txprof.found import Call, Finding
+    from txprof.pool.api import explain_timeouts, log_pool, pool_status
     from txprof.profiled import (
         Durations,
         FunctionProfile,
@@ -45,10 +48,9 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> object:
-        """Of modules that are imported once somebody asks."""
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        rooms = (importlib.import_module(f"txprof.{room}") for room in ("found", "ran", "profiled"))
+        rooms = (importlib.import_module(f"txprof.{room}") for room in _LATE)
         return next(getattr(room, name) for room in rooms if hasattr(room, name))
 
 

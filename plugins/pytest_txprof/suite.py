@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
+import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,6 +24,9 @@ _SET_UP = (
     "setup_method",
     "teardown_method",
 )
+
+
+_CONTROL = re.compile(r"\s*(SAVEPOINT|RELEASE|ROLLBACK TO)\b", re.IGNORECASE)
 
 
 class Suite:
@@ -87,3 +91,8 @@ class Suite:
                 if method is not None:
                     self.harness.add(method, aside=True)
         self.harness.take_over()
+
+
+def queries_of(profile: txprof.Profile) -> list[txprof.Query]:
+    """The statements that ran, without savepoints: the suite's own transaction makes them."""
+    return [query for query in profile.queries if not _CONTROL.match(query.statement)]

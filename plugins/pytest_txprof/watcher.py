@@ -11,9 +11,8 @@ import pytest
 import txprof
 from pytest_txprof import guard_key, live_key
 from pytest_txprof.failure import Shown
-from pytest_txprof.live import queries_of
 from pytest_txprof.options import Choices
-from pytest_txprof.suite import Suite
+from pytest_txprof.suite import Suite, queries_of
 
 test_key = pytest.StashKey["Watched"]()
 
