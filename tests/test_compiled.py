@@ -22,7 +22,7 @@ from both_ways import APPLICATION, PROGRAMS, ask, database
 from sqlalchemy import Engine, create_engine, text
 
 import txprof
-from txprof import bursts, compiled, entries, safety, visits
+from txprof import compiled, entries, safety, samples, visits
 from txprof.boundary import Boundary
 from txprof.clock import clock
 from txprof.context import holds_here
@@ -155,7 +155,7 @@ def test_an_error_of_ours_is_noted_and_the_program_goes_on(
     def take(_sample: Any, _parameters: Any) -> None:
         raise RuntimeError("of ours")
 
-    monkeypatch.setattr(bursts.Sample, "take", take)
+    monkeypatch.setattr(samples.Sample, "take", take)
     with txprof.profile(on_finding="ignore", lines=None), orders.begin() as connection:
         for number in range(5):
             ask(connection, number)
@@ -165,14 +165,14 @@ def test_an_error_of_ours_is_noted_and_the_program_goes_on(
 def test_ctrl_c_in_the_middle_of_it_reaches_the_program(
     monkeypatch: pytest.MonkeyPatch, orders: Engine
 ) -> None:
-    taken = bursts.Sample.take
+    taken = samples.Sample.take
 
     def take(sample: Any, parameters: Any) -> None:
         taken(sample, parameters)
         if 3 in parameters:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(bursts.Sample, "take", take)
+    monkeypatch.setattr(samples.Sample, "take", take)
     with txprof.profile(on_finding="ignore", lines=None), orders.connect() as connection:
         with pytest.raises(KeyboardInterrupt):
             for number in range(5):

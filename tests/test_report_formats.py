@@ -15,8 +15,7 @@ import pytest
 import rich_recording
 from rich_recording import GOLDEN, golden, recorded
 
-from txprof import rules
-from txprof.model import Site
+from txprof.model import RULES, Site
 from txprof.recorded import CallRow, Recorded
 from txprof.report import FORMATS, markdown
 from txprof.report.rulebook import RULEBOOK
@@ -127,12 +126,12 @@ def test_sarif_tells_apart_two_lines_of_one_fingerprint() -> None:
 
 def test_sarif_has_help_for_every_rule(profile: Profile) -> None:
     rows = sarif(profile)["runs"][0]["tool"]["driver"]["rules"]
-    assert [row["id"] for row in rows] == list(rules.NAMES)
+    assert [row["id"] for row in rows] == list(RULES)
     assert all(row["help"]["text"] and row["help"]["markdown"] for row in rows)
 
 
 def test_the_rulebook_has_every_rule_and_no_other() -> None:
-    assert set(RULEBOOK) == set(rules.NAMES)
+    assert set(RULEBOOK) == set(RULES)
     assert all(all(entry) for entry in RULEBOOK.values())
 
 
@@ -194,7 +193,7 @@ def test_github_escapes_what_would_end_a_command_or_start_another() -> None:
 def test_junit_fails_for_errors_and_warnings_and_counts_right(profile: Profile) -> None:
     root = ElementTree.fromstring(profile.render("junit").encode())
     suites = {suite.get("name"): suite for suite in root}
-    assert list(suites) == list(rules.NAMES)
+    assert list(suites) == list(RULES)
     assert (root.get("tests"), root.get("failures")) == ("11", "10")
     assert suites["write-loop"].find("testcase/system-out") is not None
     assert suites["write-loop"].find("testcase/failure") is None
@@ -205,7 +204,7 @@ def test_junit_fails_for_errors_and_warnings_and_counts_right(profile: Profile) 
 
 def test_junit_of_a_clean_run_has_a_passing_test_a_rule() -> None:
     root = ElementTree.fromstring(calling().render("junit").encode())
-    assert len(root.findall("testsuite/testcase")) == len(rules.NAMES)
+    assert len(root.findall("testsuite/testcase")) == len(RULES)
     assert root.findall(".//failure") == []
 
 

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import requests
 from helpers import ApiServer, assert_flagged, line_of
 from sqlalchemy import Engine, text
@@ -12,3 +15,25 @@ def test_it_sees_a_call_in_a_transaction(engine: Engine, api: ApiServer) -> None
         connection.execute(text("SELECT 1"))
         requests.get(api.url(), timeout=5)  # call
     assert_flagged(prof, "io-in-transaction", line=line_of("call"), count=1)
+
+
+def test_an_import_of_it_brings_little_along() -> None:
+    """Every program that decorates a function pays for it, also where TXPROF=0."""
+    imported = subprocess.run(
+        [sys.executable, "-c", "import sys, txprof; print(*sys.modules)"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.split()
+    ours = {name for name in imported if name.partition(".")[0] == "txprof"}
+    assert ours == {
+        "txprof",
+        "txprof.api",
+        "txprof.errors",
+        "txprof.harness",
+        "txprof.model",
+        "txprof.profiling",
+        "txprof.results",
+    }
+    slow = {"dataclasses", "enum", "inspect", "json", "logging", "pathlib", "re", "tomllib"}
+    assert not slow.intersection(imported)

@@ -256,6 +256,18 @@ def test_asking_never_checks_a_connection_out(make_engine: Callable[..., Engine]
 # Beyond the list
 
 
+NONE_IS_OUT = """
+import gc
+from sqlalchemy import create_engine
+import txprof
+
+with create_engine("sqlite://").connect() as connection:
+    connection.exec_driver_sql("SELECT 1")
+gc.get_referrers = lambda *objects: print("looked") or []
+with txprof.profile(on_finding="ignore"):
+    pass
+"""
+
 BEFORE = """
 import txprof
 from sqlalchemy import create_engine, text
@@ -270,13 +282,27 @@ print(finding.rule, finding.site.line, finding.details["transaction_site"])
 """
 
 
-def test_a_connection_taken_before_the_first_profile_counts(tmp_path: Path) -> None:
+def printed(program: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    ).stdout
+
+
+@pytest.mark.parametrize(
+    "prelude",
+    ["", "import sqlalchemy, sys; del sys.modules['sqlalchemy.pool.base']"],
+    ids=["as-it-is", "where-sqlalchemy-does-not-tell"],
+)
+def test_a_connection_taken_before_the_first_profile_counts(tmp_path: Path, prelude: str) -> None:
     program = tmp_path / "before.py"
-    program.write_text(BEFORE)
-    result = subprocess.run(
-        [sys.executable, str(program)], capture_output=True, text=True, check=True
+    program.write_text(prelude + BEFORE)
+    assert printed(f"import runpy; runpy.run_path({str(program)!r})") == (
+        "io-in-transaction 8 None\n"
     )
-    assert result.stdout == "io-in-transaction 8 None\n"
+
+
+def test_none_is_looked_for_where_none_is_out() -> None:
+    assert printed(NONE_IS_OUT) == ""
 
 
 def test_the_tables_written_before_the_call_are_named(engine: Engine, prof: txprof.Profile) -> None:

@@ -6,6 +6,7 @@ something else, what that cost, and what to change. Start with `txprof.profile`.
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING
 
 from txprof.api import (
@@ -22,22 +23,17 @@ from txprof.api import (
     watch,
 )
 from txprof.errors import RecordingError, TransactionHygieneError, TransactionHygieneWarning
-from txprof.expected import expect
 from txprof.harness import Harness
-from txprof.model import (
-    Call,
-    Exemplar,
-    Finding,
-    Holder,
-    Query,
-    Site,
-    TimedCall,
-    TimedStatement,
-)
-from txprof.pool.api import explain_timeouts, log_pool, pool_status
+from txprof.model import Holder, Site
 from txprof.results import Profile
 
+_LATE = ("found", "ran", "expected", "pool.api", "profiled")
+"""Of modules that most programs need nothing of: imported once somebody asks."""
+
 if TYPE_CHECKING:
+    from txprof.expected import expect
+    from txprof.found import Call, Finding
+    from txprof.pool.api import explain_timeouts, log_pool, pool_status
     from txprof.profiled import (
         Durations,
         FunctionProfile,
@@ -48,15 +44,14 @@ if TYPE_CHECKING:
         PoolProfile,
         PoolStatus,
     )
+    from txprof.ran import Exemplar, Query, TimedCall, TimedStatement
 else:
 
     def __getattr__(name: str) -> object:
-        """Of `profiled.py`, which is imported once somebody asks."""
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from txprof import profiled
-
-        return getattr(profiled, name)
+        rooms = (importlib.import_module(f"txprof.{room}") for room in _LATE)
+        return next(getattr(room, name) for room in rooms if hasattr(room, name))
 
 
 __version__ = "0.1.0"

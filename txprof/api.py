@@ -12,8 +12,8 @@ from txprof.model import KINDS
 from txprof.profiling import Decorates, Profiling, check_target
 
 if TYPE_CHECKING:
+    from txprof.found import Call
     from txprof.harness import Harness
-    from txprof.model import Call
     from txprof.policy import Predicate
     from txprof.profiled import OpenConnection
     from txprof.results import Profile

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from txprof import comments
 from txprof.model import Site, State
 from txprof.recorded import BurstRow, Load
+from txprof.samples import differing
 from txprof.shapes import is_chunked, is_paged, rows_written, shape, slots
 from txprof.source import is_in_loop
 from txprof.sql import text
@@ -21,103 +22,8 @@ if TYPE_CHECKING:
 _WORST: tuple[State, ...] = ("transaction", "held", "free")
 
 
-_CATALOGUE = re.compile(
-    r"\bsqlite_(temp_)?(master|schema)\b|\b(pg_catalog|information_schema)\s*\.", re.IGNORECASE
-)
-
-
-_NONE: Any = frozenset()
-"""Stands for a set until something is in it: most statements run once in an entry."""
-
-
-class Sample:
-    """What the parameters of a statement's executions tell: hashes, and no more than needed."""
-
-    __slots__ = ("_first", "_names", "distinct", "many", "varying")
-
-    def __init__(self) -> None:
-        self._first: Any = None
-        """The first execution's parameters; from the second on, their hashes."""
-        self._names: tuple[str, ...] | None = None
-        self.many = False
-        """Whether an execution was of many sets of parameters."""
-        self.distinct: set[int] = _NONE
-        self.varying: set[int] = _NONE
-        """Parameters that differ between executions, by index."""
-
-    def take(self, parameters: Any) -> None:
-        """One more execution. Most statements run once in an entry: then nothing is hashed."""
-        first = self._first
-        if first is None:
-            self._first = parameters if parameters else ()
-            return
-        if type(first) is not _Hashes:
-            first = self._settled()
-        hashes = _hashes(parameters)
-        self.distinct.add(hash(hashes))
-        self.varying |= _differing(first, hashes)
-
-    def add(self, other: Sample, *, same_text: bool) -> None:
-        """The executions of another, in the same entry."""
-        ours, theirs = self._settled(), other._settled()
-        if not ours:
-            self._first, self._names = other._first, other._names
-        elif theirs and same_text:
-            self.varying |= _differing(ours, theirs)
-        self.distinct = {*self.distinct, *other.distinct}
-        self.many = self.many or other.many
-        if same_text:
-            self.varying |= other.varying
-
-    def _settled(self) -> _Hashes | None:
-        """The hashes of the first execution's parameters, counted."""
-        if self._first is not None and type(self._first) is not _Hashes:
-            self._names = tuple(self._first) if isinstance(self._first, dict) else None
-            self._first = _hashes(self._first)
-            self.distinct = {hash(self._first)}
-        found: _Hashes | None = self._first
-        return found
-
-    def varying_slots(self, statement: str) -> set[int]:
-        """The same by index in `shapes.slots(statement)`."""
-        found = slots(statement)
-        by_name = {slot.name: index for index, slot in enumerate(found) if slot.name is not None}
-        placeholders = [i for i, slot in enumerate(found) if slot.text[:1] in "?:%$@"]
-        indexes = set()
-        for number in self.varying:
-            name = self._names[number] if self._names else str(number + 1)
-            if name in by_name:
-                indexes.add(by_name[name])
-            elif number < len(placeholders):
-                indexes.add(placeholders[number])
-        return indexes
-
-
-class _Hashes(tuple[int, ...]):
-    """One number for each parameter."""
-
-    __slots__ = ()
-
-
-def _hashes(parameters: Any) -> _Hashes:
-    values = parameters.values() if isinstance(parameters, dict) else parameters
-    return _Hashes(map(_hash, values))
-
-
-def _differing(one: Sequence[object], other: Sequence[object]) -> set[int]:
-    """At which places; none if they are not of one length."""
-    if len(one) != len(other):
-        return set()
-    return {index for index, pair in enumerate(zip(one, other, strict=True)) if pair[0] != pair[1]}
-
-
-def _hash(value: Any) -> int:
-    try:
-        return hash(value)
-    except TypeError:  # a list, for PostgreSQL's ANY
-        return hash(tuple(map(_hash, value))) if isinstance(value, list | tuple) else 0
-    except Exception:  # a type of the program's own that cannot be hashed: all of them are one
-        return 0
+# Compiled by `re` with its first use: not each time that a test suite starts.
+_CATALOGUE = r"\bsqlite_(temp_)?(master|schema)\b|\b(pg_catalog|information_schema)\s*\."
 
 
 def bursts_in(rows: Iterable[Statement], settings: Settings) -> list[BurstRow]:
@@ -175,7 +81,7 @@ def _burst(
     total = group[0].copy()
     for row in group[1:]:
         total.add(row)
-    total.sample._settled()
+    total.sample.settle()
     distinct = max(len(total.sample.distinct), len(group) if _literal(group) else 1)
     if known.writes:
         load = Load("write")
@@ -228,9 +134,9 @@ def _is_on_purpose(group: Sequence[Statement], total: Statement) -> bool:
     if fresh and len(total.sample.distinct) < 2 and not _literal(group):
         return True  # the same question, but something was written since it was asked last
     statement = max((row.text for row in group), key=len)
-    if _CATALOGUE.search(statement):
+    if re.search(_CATALOGUE, statement, re.IGNORECASE):
         return True  # reflection: what `MetaData.reflect` and `inspect` ask table by table
-    varying = total.sample.varying_slots(statement)
+    varying = total.sample.varying_slots(slots(statement))
     if _literal(group):
         varying |= _varying_literals([row.text for row in group[:5]], statement)
     return is_paged(statement, varying) or is_chunked(statement, varying)
@@ -242,7 +148,7 @@ def _varying_literals(texts: Sequence[str], statement: str) -> set[int]:
     varying = set()
     for other in map(slots, texts):
         if len(other) == len(found):
-            varying |= _differing([slot.text for slot in found], [slot.text for slot in other])
+            varying |= differing([slot.text for slot in found], [slot.text for slot in other])
         else:
             varying |= {i for i, slot in enumerate(found) if slot.role == "in"}
     return varying

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 
+from txprof.model import RULES
 from txprof.source import allow_comments
 
 logger = logging.getLogger("txprof")
@@ -13,11 +14,9 @@ logger = logging.getLogger("txprof")
 @functools.lru_cache(maxsize=4_096)
 def reason(rule: str, file: str, line: int) -> str | None:
     """Why the comments on a line let a rule be broken there, if they do."""
-    from txprof.rules import NAMES  # late: the rules judge what was gathered with this
-
     for name, why in allow_comments(file, line):
-        if name not in NAMES:
-            _reject(file, line, f"unknown rule {name!r}; known are {', '.join(NAMES)}")
+        if name not in RULES:
+            _reject(file, line, f"unknown rule {name!r}; known are {', '.join(RULES)}")
         elif not why:
             _reject(file, line, f"allow[{name}] needs a reason after the bracket")
         elif name == rule:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from math import ldexp
 from typing import NamedTuple
 
+from txprof.plain import Plain
+
 MOST = 240
 """Cells: what a screen can show, and what a recording should hold."""
 
@@ -37,8 +39,8 @@ class Cell(NamedTuple):
     waiting: float = 0.0
 
 
-@dataclass(slots=True)
-class Course:
+@dataclass(slots=True, repr=False, eq=False)
+class Course(Plain):
     """The cells, by number."""
 
     exponent: int = FINEST

@@ -11,6 +11,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+from txprof.plain import Plain
+
 ACCURACY = 0.01
 """Relative error of a quantile."""
 
@@ -24,8 +26,8 @@ LONGEST = 1e7
 """Seconds, 115 days. What is longer counts as this; so there are at most 1,500 buckets."""
 
 
-@dataclass(slots=True)
-class Distribution:
+@dataclass(slots=True, repr=False, eq=False)
+class Distribution(Plain):
     """Durations: `seconds` in all, the `longest`, and how many lie in each bucket.
 
     Bucket k holds those above g ** (k - 1) seconds and up to g ** k, with g = 1.01 / 0.99.

@@ -12,18 +12,17 @@ from contextvars import ContextVar
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
-from txprof.bursts import Sample, bursts_in
 from txprof.callsite import Path
 from txprof.clock import clock
 from txprof.model import Site, State
 from txprof.places import Place
 from txprof.recorded import BurstRow, IdleRow, Load, StatementRow, TransactionRow, added
 from txprof.safety import note_once
-from txprof.shapes import shape
+from txprof.samples import Sample
 
 if TYPE_CHECKING:
     from txprof.collector import Collector
-    from txprof.model import Finding
+    from txprof.found import Finding
 
 SAMPLED = 64
 """Executions of one statement in one entry whose parameters are looked at."""
@@ -224,6 +223,8 @@ class Entry:
     def bursts(self, rows: Iterable[Statement]) -> list[BurstRow]:
         """What of its rows was repeated. Runs as the program's calls end: raises nothing."""
         try:
+            from txprof.bursts import bursts_in  # not as a test suite starts
+
             return bursts_in(rows, self.collector.settings)
         except Exception as error:
             note_once("the judgement of bursts", error)
@@ -249,6 +250,8 @@ def add_rows(into: Rows, rows: Rows, limit: int | None = None, *, are_ours: bool
 
 def compact(rows: Rows) -> None:
     """Count texts that differ in their literals only as one; they keep the first one's text."""
+    from txprof.shapes import shape
+
     by_shape: dict[Key, Key] = {}
     for key, row in list(rows.items()):
         first = by_shape.setdefault((shape(row.text), key[1], key[2]), key)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from txprof.model import Finding
+    from txprof.found import Finding
 
 
 class TransactionHygieneError(Exception):

@@ -5,13 +5,15 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from txprof.forking import new_lock
-from txprof.model import CallPath, Exemplar, TimedCall, TimedStatement
+from txprof.model import CallPath
+from txprof.plain import Plain
 
 if TYPE_CHECKING:
     from txprof.context import End
+    from txprof.ran import Exemplar
 
 Ran = tuple[float, float, int, int, bool]
 """start, end, index of the path, index of the text, whether it failed"""
@@ -20,8 +22,8 @@ Called = tuple[float, float, int, str, int, str | None]
 """start, end, index of the path, kind, index of the target, why it is allowed"""
 
 
-@dataclass(slots=True)
-class ExemplarRow:
+@dataclass(slots=True, repr=False, eq=False)
+class ExemplarRow(Plain):
     """`model.Exemplar` with each path and text, which repeat, written once."""
 
     engine: str
@@ -50,6 +52,8 @@ class ExemplarRow:
 
     def exemplar(self) -> Exemplar:
         """As a reader sees it."""
+        from txprof.ran import Exemplar, TimedCall, TimedStatement
+
         paths, texts = self.paths, self.texts
         return Exemplar(
             engine=self.engine,
@@ -92,15 +96,12 @@ def _order(row: ExemplarRow) -> tuple[float, float, str, int]:
     return (-row.seconds, row.started_at, row.process, row.connection)
 
 
-class _Kept(NamedTuple):
-    row: ExemplarRow
-    since: float
-    """When the transaction began, on the clock of `end`."""
-    end: End
+_Kept = tuple[ExemplarRow, float, "End"]
+"""And when the transaction began, on the clock of the end of its hold."""
 
 
 def _row(kept: _Kept) -> ExemplarRow:
-    return kept.row
+    return kept[0]
 
 
 class Slowest:
@@ -123,7 +124,7 @@ class Slowest:
     def add(self, row: ExemplarRow, since: float, end: End) -> None:
         """One ended, on a hold that ends later."""
         with self._lock:
-            self._kept.append(_Kept(row, since, end))
+            self._kept.append((row, since, end))
             if len(self._kept) > self.limit:
                 self._kept.sort(key=_row)
                 del self._kept[self.limit :]

@@ -7,34 +7,41 @@ import logging
 import warnings
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
-from txprof import comments, rules, safety
+from txprof import rules, safety
 from txprof.collector import Collector
 from txprof.errors import TransactionHygieneError, TransactionHygieneWarning
-from txprof.model import Call, Finding
 from txprof.recorded import CallRow
-from txprof.rules import external_io
 from txprof.settings import Settings, split_rule
+
+if TYPE_CHECKING:
+    from txprof.found import Call, Finding
 
 logger = logging.getLogger("txprof")
 
 
-class Allowance(NamedTuple):
+class Allowance:
     """A rule that the program switched off for a while, and why."""
 
-    rule: str
-    reason: str
+    __slots__ = ("reason", "rule")
+
+    def __init__(self, rule: str, reason: str) -> None:
+        self.rule = rule
+        self.reason = reason
 
 
 allowances: ContextVar[tuple[Allowance, ...]] = ContextVar("txprof_allowances", default=())
 
 
-class Expectation(NamedTuple):
+class Expectation:
     """A rule that is to be broken now, on any thread, and the collector that looks for it."""
 
-    rule: str
-    collector: Collector
+    __slots__ = ("collector", "rule")
+
+    def __init__(self, rule: str, collector: Collector) -> None:
+        self.rule = rule
+        self.collector = collector
 
 
 expected: list[Expectation] = []
@@ -71,7 +78,9 @@ def allowed(rule: str, row: CallRow, host: str | None, watcher: Collector) -> st
 
 def commented(rule: str, row: CallRow) -> str | None:
     """Why a comment lets it be, on its line or on one further in."""
-    mixing = external_io.site_of(row)
+    from txprof import comments  # nothing mixes as a rule
+
+    mixing = rules.site_of(row)
     for site in row.path:
         reason = comments.reason(rule, site.file, site.line)
         if reason is not None:
@@ -94,6 +103,8 @@ def _allowed_by_configuration(
     if pattern is not None:
         return f"the settings allow the host {pattern}"
     for predicate in predicates:
+        from txprof.found import Call
+
         if predicate.allows(Call(rule, row.kind, row.target, host, row.path)):
             return predicate.reason
     return None

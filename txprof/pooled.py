@@ -8,10 +8,11 @@ from typing import Any
 from txprof.course import Course
 from txprof.distribution import Distribution
 from txprof.model import Site
+from txprof.plain import Plain
 
 
-@dataclass(slots=True)
-class PoolRow:
+@dataclass(slots=True, repr=False, eq=False)
+class PoolRow(Plain):
     """What one pool was asked for.
 
     `limit` is how many connections it may have at once, overflow included; None where nothing
@@ -66,8 +67,8 @@ class PoolRow:
         )
 
 
-@dataclass(slots=True)
-class HoldRow:
+@dataclass(slots=True, repr=False, eq=False)
+class HoldRow(Plain):
     """The holds of one pool's connections that were taken at one line, and the waits for them.
 
     `waited` has those that gave up too, which `held` has not. The seconds are those of the ended

@@ -15,12 +15,13 @@ from typing import Any, NamedTuple, TypeVar
 from txprof.exemplars import ExemplarRow
 from txprof.locked import Inspected, Lock, tables_of
 from txprof.model import CallPath, Holder, Site, State
+from txprof.plain import Plain
 from txprof.pooled import HoldRow, PoolRow
 from txprof.rows import add_locks, add_times
 
 
-@dataclass(slots=True)
-class StatementRow:
+@dataclass(slots=True, repr=False, eq=False)
+class StatementRow(Plain):
     """One statement text from one call path, in one state."""
 
     path: CallPath
@@ -50,8 +51,8 @@ class Load(NamedTuple):
     option: str | None = None
 
 
-@dataclass(slots=True)
-class BurstRow:
+@dataclass(slots=True, init=False, repr=False, eq=False)
+class BurstRow(Plain):
     """One statement shape that ran again and again from one call path, in single entries.
 
     An entry is a profiled outermost call, or a block. `load.kind` may also be "write". `entries`
@@ -81,8 +82,8 @@ class BurstRow:
         self.seconds += other.seconds
 
 
-@dataclass(slots=True)
-class IdleRow:
+@dataclass(slots=True, init=False, repr=False, eq=False)
+class IdleRow(Plain):
     """A transaction sat without a statement, between two lines of one function.
 
     `path` is that of the statement, COMMIT or ROLLBACK that ended it, `opened` of the BEGIN, `call`
@@ -120,8 +121,8 @@ class IdleRow:
         self.external_seconds += other.external_seconds
 
 
-@dataclass(slots=True)
-class TransactionRow:
+@dataclass(slots=True, init=False, repr=False, eq=False)
+class TransactionRow(Plain):
     """Transactions that stayed open for long, by the path that opened them."""
 
     opened: CallPath
@@ -145,8 +146,8 @@ class TransactionRow:
         self.external_seconds += other.external_seconds
 
 
-@dataclass(slots=True)
-class CallRow:
+@dataclass(slots=True, repr=False, eq=False)
+class CallRow(Plain):
     """One external call's target from one call path, in one state.
 
     `opened` is the call path that opened the transaction (or, merely held, took the connection)
@@ -190,8 +191,8 @@ class CallRow:
         self.block = min(blocks) if blocks else None
 
 
-@dataclass(slots=True)
-class LineRow:
+@dataclass(slots=True, repr=False, eq=False)
+class LineRow(Plain):
     """One line's totals; `await_seconds` and the held shares are None where not measured."""
 
     line: int
@@ -230,8 +231,8 @@ def _plus(a: float | None, b: float | None) -> float | None:
     return a if b is None else a + b
 
 
-@dataclass(slots=True)
-class FunctionRow:
+@dataclass(slots=True, init=False, repr=False, eq=False)
+class FunctionRow(Plain):
     """One profiled function, with its source as it was when it ran (None where unreadable)."""
 
     file: str
@@ -260,8 +261,8 @@ class FunctionRow:
         self.note = min(notes) if notes else None
 
 
-@dataclass(slots=True)
-class CheckoutRow:
+@dataclass(slots=True, init=False, repr=False, eq=False)
+class CheckoutRow(Plain):
     """Checkouts from one call path that broke one of the pool's rules.
 
     `path` asked for the connection; `held` took the one that was held by then (nested-checkout).
@@ -301,8 +302,8 @@ def _in_order(holders: tuple[Holder, ...]) -> list[tuple[Any, ...]]:
     ]
 
 
-@dataclass(slots=True)
-class Recorded:
+@dataclass(slots=True, repr=False, eq=False)
+class Recorded(Plain):
     """One run, or many merged: `runs` counts them. `started_at` is in seconds since the epoch.
 
     It, `seconds` and `calls` are None where line_profiler did the timing, and merely that.

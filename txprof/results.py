@@ -6,16 +6,17 @@ import math
 import sys
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import asdict
 from os import PathLike
 from typing import IO, TYPE_CHECKING, Any
 
-from txprof.model import Exemplar, Finding, Query, Site, TimedCall, TimedStatement
+from txprof.model import Site
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from txprof.found import Finding
     from txprof.profiled import FunctionProfile, PoolProfile
+    from txprof.ran import Exemplar, Query
     from txprof.recorded import FunctionRow, Recorded
     from txprof.settings import Settings
 
@@ -112,6 +113,10 @@ class Profile:
     def queries(self) -> list[Query]:
         """The statements that ran, by text and the lines that sent them; the longest first."""
         rows = sorted(self.recorded.statements, key=lambda row: (-row.seconds, row.path))
+        if not rows:
+            return []
+        from txprof.ran import Query
+
         return [Query(row.statement, row.path, row.count, row.seconds, row.longest) for row in rows]
 
     @property
@@ -178,6 +183,8 @@ class Profile:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything a report shows, as JSON-ready data."""
+        from dataclasses import asdict  # not for `import txprof`
+
         started = self.started_at
         return {
             "name": self.name,
@@ -216,6 +223,8 @@ class Profile:
 
 
 def _plain(value: Any) -> Any:
+    from txprof.ran import TimedCall, TimedStatement
+
     if isinstance(value, Site | TimedStatement | TimedCall):
         value = value._asdict()
     if isinstance(value, dict):

@@ -23,7 +23,6 @@ from txprof.collector import (
     watch_process,
 )
 from txprof.entries import Entry
-from txprof.model import Finding
 from txprof.recorded import Recorded
 from txprof.results import Profile
 from txprof.safety import note_once
@@ -33,6 +32,7 @@ from txprof.settings import Settings
 
 if TYPE_CHECKING:
     from txprof.boundary import Boundary
+    from txprof.found import Finding
     from txprof.lines.names import Names
 
 

@@ -10,12 +10,13 @@ import functools
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import FrozenInstanceError, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from txprof.compiled import SWITCH
 from txprof.model import CALL_RULES, KINDS
+from txprof.plain import Plain
 
 ON_FINDING = ("log", "raise", "ignore")
 REPORT = ("exit", "call")
@@ -27,9 +28,9 @@ _PREFIX = "TXPROF_"
 _RAW_PREFIX: Any = _PREFIX if os.name == "nt" else os.fsencode(_PREFIX)
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """Every setting, with its default."""
+@dataclass(slots=True, init=False, repr=False, eq=False)
+class Settings(Plain):
+    """Every setting, with its default. They do not change once they are made."""
 
     on_finding: str | Callable[..., Any] = "log"
     """What to do when a rule fires: log it, raise, ignore it, or call this with the finding."""
@@ -98,16 +99,20 @@ class Settings:
     max_rows: int = 20_000
     """Distinct statements, and external calls, kept apart in one profile; the rest is summed."""
 
-    def __post_init__(self) -> None:
-        for setting in fields(self):
-            object.__setattr__(
-                self, setting.name, _checked(setting.name, getattr(self, setting.name))
-            )
+    def __init__(self, **given: Any) -> None:
+        for name, default in _DEFAULTS.items():
+            value = _checked(name, given.pop(name)) if name in given else default
+            object.__setattr__(self, name, value)
+        if given:
+            raise TypeError(f"Settings() got an unknown setting {min(given)!r}")
         for setting_name in ("allow_kinds", "deny_kinds"):
             for kind in getattr(self, setting_name):
                 self._require_kind(setting_name, split_rule(kind)[1])
         for kind in minima(self.min_ms):
             self._require_kind("min_ms", kind)
+
+    def __setattr__(self, name: str, _value: object) -> None:
+        raise FrozenInstanceError(f"cannot assign to field {name!r}")
 
     def __hash__(self) -> int:
         # Of some that differ. Of all it took longer than the rest of what each test of a suite asks
@@ -137,7 +142,7 @@ def _replaced(settings: Settings, arguments: tuple[tuple[str, Any], ...]) -> Set
     return replace(settings, **dict(arguments))
 
 
-_NAMES = tuple(setting.name for setting in fields(Settings))
+_DEFAULTS: dict[str, Any] = {setting.name: setting.default for setting in fields(Settings)}
 _CHOICES: dict[str, tuple[str, ...]] = {
     "on_finding": ON_FINDING,
     "report": REPORT,
@@ -149,8 +154,9 @@ _PLUGINS = ("pytest",)
 """Tables in [tool.txprof] that a plugin reads: it knows what may stand there."""
 
 _MAY_BE_NONE = ("report", "lines", "redact")
-_FUNCTION = re.compile(r"\w+(\.\w+)*:\w+(\.\w+)*")
-_KIND = re.compile(r"[a-z][a-z0-9_-]*")
+# Compiled by `re` with its first use: not each time that a test suite starts.
+_FUNCTION = r"\w+(\.\w+)*:\w+(\.\w+)*"
+_KIND = r"[a-z][a-z0-9_-]*"
 
 
 def current() -> Settings:
@@ -221,12 +227,12 @@ def _from_environment(environment: Iterable[tuple[str, str]]) -> dict[str, Any]:
 
 
 def _require_known(name: str, error: type[Exception], place: str) -> None:
-    if name not in _NAMES:
+    if name not in _DEFAULTS:
         import difflib
 
-        near = difflib.get_close_matches(name, _NAMES, n=1)
+        near = difflib.get_close_matches(name, _DEFAULTS, n=1)
         meant = f" (did you mean {near[0]!r}?)" if near else ""
-        raise error(f"{place}: {name!r}{meant}; known are {', '.join(_NAMES)}")
+        raise error(f"{place}: {name!r}{meant}; known are {', '.join(_DEFAULTS)}")
 
 
 def _parsed(name: str, text: str) -> Any:
@@ -290,7 +296,7 @@ def _checked_redact(value: Any, place: str) -> Any:
     what = f"{place}redact must be 'module:function', or a function of (kind, text)"
     if not isinstance(value, str):
         raise TypeError(f"{what}, not {value!r}")
-    if not _FUNCTION.fullmatch(value):
+    if not re.fullmatch(_FUNCTION, value):
         raise ValueError(f"{what}, not {value!r}")
     return value
 
@@ -320,7 +326,7 @@ def check_kind(kind: object) -> str:
     """The kind, if it is one of `model.KINDS` or a word of the user's own."""
     if not isinstance(kind, str):
         raise TypeError(f"kind must be a string, not {kind!r}")
-    if not _KIND.fullmatch(kind):
+    if not re.fullmatch(_KIND, kind):
         raise ValueError(
             f"unknown kind {kind!r}: one of {', '.join(KINDS)}, or a word of your own "
             "(a-z, 0-9, - and _)"
@@ -330,6 +336,3 @@ def check_kind(kind: object) -> str:
 
 def _listed(choices: Iterable[str]) -> str:
     return ", ".join(repr(choice) for choice in choices)
-
-
-_DEFAULTS: dict[str, Any] = {setting.name: setting.default for setting in fields(Settings)}

@@ -17,11 +17,12 @@ _BEGIN = (
 )
 _COMMIT = r"(?:commit|end)(?:\s+(?:work|transaction|tran))?(?:\s+and\s+(?:no\s+)?chain)?"
 _ROLLBACK = r"(?:rollback|abort)(?:\s+(?:work|transaction|tran))?(?:\s+and\s+(?:no\s+)?chain)?"
-_CONTROL = re.compile(
+# Compiled by `re` with its first use: not each time that a test suite starts.
+_CONTROL = (
     rf"{_COMMENT}*(?:(?P<begin>{_BEGIN})|(?P<commit>{_COMMIT})|(?P<rollback>{_ROLLBACK}))"
-    rf"{_COMMENT}*;?{_COMMENT}*\Z",
-    re.IGNORECASE | re.DOTALL,
+    rf"{_COMMENT}*;?{_COMMENT}*\Z"
 )
+_CONTROLLING = frozenset({"begin", "start", "commit", "end", "rollback", "abort"})
 _MAY_LOCK = re.compile(
     r"\b(?:insert|update|delete|merge|replace|truncate|lock)\b|\bfor\s+(?:key\s+)?share\b",
     re.IGNORECASE,
@@ -29,7 +30,7 @@ _MAY_LOCK = re.compile(
 _VERB = re.compile(rf"(?:{_COMMENT}|\()*([a-z]+)", re.IGNORECASE | re.DOTALL)
 _READING = frozenset({"select", "with", "values", "table"})
 _WRITING = frozenset({"insert", "update", "delete", "merge", "replace"})
-_WRITTEN = re.compile(r"\b(?:insert\s+into|update\s+\w|delete\s+from)\b", re.IGNORECASE)
+_WRITTEN = r"\b(?:insert\s+into|update\s+\w|delete\s+from)\b"
 
 
 class Effect(IntEnum):
@@ -49,12 +50,12 @@ class Text(Start):
 
     def __init__(self, statement: str) -> None:
         super().__init__()
-        self.effect = _classified(statement)
         verb = _VERB.match(statement)
         word = verb[1].lower() if verb is not None else ""
+        self.effect = _classified(statement, word)
         # A WITH may lead to either.
         self.writes = word in _WRITING or (
-            word == "with" and _WRITTEN.search(statement) is not None
+            word == "with" and re.search(_WRITTEN, statement, re.IGNORECASE) is not None
         )
         self.reads = word in _READING and not self.writes
 
@@ -66,10 +67,11 @@ texts = text.known
 """Of those seen so far; for the statement sensor, which cannot afford a call."""
 
 
-def _classified(statement: str) -> Effect:
-    control = _CONTROL.match(statement) if len(statement) < 500 else None
-    if control is not None:
-        return Effect[str(control.lastgroup).upper()]
+def _classified(statement: str, word: str) -> Effect:
+    if word in _CONTROLLING and len(statement) < 500:
+        control = re.match(_CONTROL, statement, re.IGNORECASE | re.DOTALL)
+        if control is not None:
+            return Effect[str(control.lastgroup).upper()]
     return Effect.MAY_LOCK if _MAY_LOCK.search(statement) else Effect.NONE
 
 

@@ -14,7 +14,7 @@ import weakref
 from collections import deque
 from contextvars import ContextVar
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from txprof.callsite import Path
 from txprof.context import Hold, Transaction
@@ -96,13 +96,16 @@ class Inner:
         return self._alive is None or self._alive() is not None
 
 
-class Counted(NamedTuple):
+class Counted:
     """What is open for a visit: a hold, and the transaction on it, if one is."""
 
-    hold: Hold
-    transaction: Transaction | Inner | None
-    path: Path
-    """Where that was opened, or first used by the visit, if the harness opened it."""
+    __slots__ = ("hold", "path", "transaction")
+
+    def __init__(self, hold: Hold, transaction: Transaction | Inner | None, path: Path) -> None:
+        self.hold = hold
+        self.transaction = transaction
+        self.path = path
+        """Where that was opened, or first used by the visit, if the harness opened it."""
 
     def locking(self) -> list[tuple[str, Path]]:
         """The statements that locked something since, and where from."""

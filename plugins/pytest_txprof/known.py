@@ -77,9 +77,9 @@ class Entry(NamedTuple):
 
 
 class Known:
-    """What the file says; nothing, if there is none."""
+    """What the file says."""
 
-    def __init__(self, file: Path | None, entries: Iterable[Entry], root: Path) -> None:
+    def __init__(self, file: Path, entries: Iterable[Entry], root: Path) -> None:
         self.file = file
         self.entries = tuple(entries)
         self._root = str(root) + os.sep
@@ -90,9 +90,7 @@ class Known:
         name = choices.of_run("baseline")
         updates = choices.of_run("update_baseline")
         if name is None:
-            if updates:
-                raise pytest.UsageError("--txprof-update-baseline needs --txprof-baseline FILE")
-            return cls(None, (), root)
+            raise pytest.UsageError("--txprof-update-baseline needs --txprof-baseline FILE")
         file = root / name
         if updates and not file.exists():
             return cls(file, (), root)
@@ -100,8 +98,6 @@ class Known:
 
     def suppresses(self, finding: txprof.Finding) -> str | None:
         """Which entry lets the finding be, if one does."""
-        if not self.entries:
-            return None
         details = finding.details
         told = {
             "fingerprint": finding.fingerprint,
@@ -160,6 +156,10 @@ class Known:
             for entry in kept
         ]
         return sorted([*kept, *todo.values()], key=lambda entry: (entry.section, entry.order))
+
+    def write(self, entries: Iterable[Entry]) -> None:
+        """Replace the file."""
+        write(self.file, entries)
 
 
 def read(file: Path) -> list[Entry]:

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import txprof
-
-_CONTROL = re.compile(r"\s*(SAVEPOINT|RELEASE|ROLLBACK TO)\b", re.IGNORECASE)
-
-
-def queries_of(profile: txprof.Profile) -> list[txprof.Query]:
-    """The statements that ran, without savepoints: the suite's own transaction makes them."""
-    return [query for query in profile.queries if not _CONTROL.match(query.statement)]
+from pytest_txprof.suite import queries_of
 
 
 class Live:

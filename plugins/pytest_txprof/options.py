@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from pytest_txprof.known import Known
+    from pytest_txprof.recordings import Recordings
 
 LAYERS = ("marker", "command line", "ini", "pyproject", "default")
 """Where a choice is looked for; the first that has it wins (tests/plugin/test_precedence.py).
@@ -225,6 +230,25 @@ class Choices:
         if name not in self._of_run:
             self._of_run[name] = self.of_run(name)
         return self._of_run[name]
+
+    # Most runs have neither file: what it takes to know them is imported where they do.
+
+    @functools.cached_property
+    def known(self) -> Known | None:
+        """The file of known findings; None if no option names one."""
+        if self.of_run("baseline") is None and not self.of_run("update_baseline"):
+            return None
+        from pytest_txprof.known import Known
+
+        return Known.of(self, self._config.rootpath)
+
+    def recordings(self) -> Recordings | None:
+        """Who keeps recordings and reports; None if no option asks for one."""
+        if self.of_run("save") is None and not self.of_run("report"):
+            return None
+        from pytest_txprof.recordings import Recordings
+
+        return Recordings(self, self._config)
 
     def check(self) -> None:
         """UsageError for a value, of whatever layer, that is not allowed."""

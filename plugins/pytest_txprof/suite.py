@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -32,6 +33,8 @@ _PYTEST = (
     pytest.FixtureDef,
 )
 """By way of these every fixture and test is reached."""
+
+_CONTROL = re.compile(r"\s*(SAVEPOINT|RELEASE|ROLLBACK TO)\b", re.IGNORECASE)
 
 
 class Suite:
@@ -112,3 +115,8 @@ def _keepers(item: pytest.Item) -> Iterator[Any]:
     for owner in (*getattr(getattr(item, "cls", None), "__mro__", ()), getattr(item, "module", 0)):
         names = getattr(owner, "__dict__", {})
         yield from (value for name, value in names.items() if not name.startswith("__"))
+
+
+def queries_of(profile: txprof.Profile) -> list[txprof.Query]:
+    """The statements that ran, without savepoints: the suite's own transaction makes them."""
+    return [query for query in profile.queries if not _CONTROL.match(query.statement)]

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Generator, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_txprof.guard import Guard
-from pytest_txprof.known import Entry, Known, write
 from pytest_txprof.options import Choices
-from pytest_txprof.recordings import Recordings
+
+if TYPE_CHECKING:
+    from pytest_txprof.known import Entry, Known
+    from pytest_txprof.recordings import Recordings
 
 _SLOWEST = 3
 
@@ -26,8 +28,7 @@ class Summary:
         self._config = config
         self._guard = config.stash[guard_key]
         self._choices = Choices.of(config)
-        self._known = Known.of(self._choices, config.rootpath)
-        self._recordings = Recordings(self._choices, config)
+        self._known = self._choices.known
         self._is_worker = hasattr(config, "workerinput")
         self._figures: Counter[str] = Counter()
         self._holds: list[tuple[float, str, str]] = []
@@ -39,8 +40,9 @@ class Summary:
         self._deselected = 0
         self._stale: list[Entry] = []
         self._written: list[Entry] | None = None
-        if not self._is_worker:
-            workers = _Workers(self._recordings, self._guard)
+        recordings = self._choices.recordings()
+        if recordings is not None and not self._is_worker:
+            workers = _Workers(recordings, self._guard)
             config.pluginmanager.register(workers, "txprof-workers")
 
     def add(self, report: pytest.TestReport) -> None:
@@ -64,19 +66,18 @@ class Summary:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        if not self._is_worker and self._known.file is not None:
+        if not self._is_worker and self._known is not None:
             with self._guard("the baseline"):
-                self._finish_known(session, exitstatus)
+                self._finish_known(self._known, session, exitstatus)
 
-    def _finish_known(self, session: pytest.Session, exitstatus: int) -> None:
-        assert self._known.file is not None
+    def _finish_known(self, known: Known, session: pytest.Session, exitstatus: int) -> None:
         found = list(self._findings.values())
         whole = exitstatus in (0, 1) and not self._deselected and self._is_whole(session)
-        self._stale = self._known.stale(found, self._ran, whole=whole)
+        self._stale = known.stale(found, self._ran, whole=whole)
         if self._choices.of_run("update_baseline"):
             failing = [finding for finding in found if finding["fails"]]
-            self._written = self._known.updated(failing, self._stale)
-            write(self._known.file, self._written)
+            self._written = known.updated(failing, self._stale)
+            known.write(self._written)
         elif self._stale and self._choices.of_run("strict_baseline") and exitstatus == 0:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
@@ -125,7 +126,8 @@ class Summary:
             terminal.write_line(f"  suppressed: {number} by {why}")
         for seconds, place, test in self._holds:
             terminal.write_line(f"  slowest transaction: {seconds * 1e3:.1f} ms, {place} ({test})")
-        self._write_known(terminal)
+        if self._known is not None:
+            self._write_known(terminal, self._known)
         self._write_reported(terminal, open_findings)
         if os.environ.get("GITHUB_ACTIONS") == "true":
             for line in self._annotations(open_findings):
@@ -159,10 +161,8 @@ class Summary:
         )
         return sorted(counts.items())
 
-    def _write_known(self, terminal: pytest.TerminalReporter) -> None:
-        file = self._known.file
-        if file is None:
-            return
+    def _write_known(self, terminal: pytest.TerminalReporter, known: Known) -> None:
+        file = known.file
         if self._written is not None:
             todo = sum(entry.section == "todo" for entry in self._written)
             terminal.write_line(f"  {file.name} was written: {todo} todo")
@@ -170,7 +170,7 @@ class Summary:
         for entry in self._stale:
             if self._written is None or entry.section == "todo":
                 terminal.write_line(f"  {gone} {file.name}: {entry}", yellow=True)
-        for entry in self._known.too_wide(self._files):
+        for entry in known.too_wide(self._files):
             terminal.write_line(
                 f"  {file.name}: {entry} silences more than half of the application",
                 yellow=True,

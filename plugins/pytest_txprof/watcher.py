@@ -11,11 +11,8 @@ import pytest
 import txprof
 from pytest_txprof import guard_key, live_key
 from pytest_txprof.failure import Shown
-from pytest_txprof.known import Known
-from pytest_txprof.live import queries_of
 from pytest_txprof.options import Choices
-from pytest_txprof.recordings import Recordings
-from pytest_txprof.suite import Suite
+from pytest_txprof.suite import Suite, queries_of
 
 test_key = pytest.StashKey["Watched"]()
 
@@ -75,8 +72,8 @@ class Watcher:
         self.choices = Choices.of(config)
         self.choices.check()
         self.suite = Suite(config, self.choices.of_run("harness"))
-        self.known = Known.of(self.choices, config.rootpath)
-        self.recordings = Recordings(self.choices, config)
+        self.known = self.choices.known
+        self.recordings = self.choices.recordings()
         self._shown = Shown(config.rootpath, full=config.get_verbosity() >= 2)
         _check_settings()
         self.suite.harness.take_over()
@@ -158,8 +155,9 @@ class Watcher:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self) -> None:
-        with self._guard("the recordings"):
-            self.recordings.finish()
+        if self.recordings is not None:
+            with self._guard("the recordings"):
+                self.recordings.finish()
 
     def _begin(self, item: pytest.Item) -> Watched | None:
         """Watch it from now on, if it is to be."""
@@ -226,7 +224,8 @@ class Watcher:
         if not watched.is_judged:
             queries = queries_of(watched.profile)
             limits = self._limits(item, watched, queries)
-            self.recordings.keep(item, watched.profile)
+            if self.recordings is not None:
+                self.recordings.keep(item, watched.profile)
             figures = self._figures(watched.profile, queries)
             item.user_properties += self._properties(figures, open_findings)
         watched.reported = {
@@ -254,7 +253,7 @@ class Watcher:
         """Which entry lets it be."""
         if finding.rule in watched.allowed:
             return f"@pytest.mark.txprof_allow: {watched.allowed[finding.rule]}"
-        return self.known.suppresses(finding)
+        return None if self.known is None else self.known.suppresses(finding)
 
     def _figures(self, profile: txprof.Profile, queries: Sequence[txprof.Query]) -> dict[str, Any]:
         """What the summary adds up."""

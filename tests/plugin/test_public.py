@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -39,8 +40,8 @@ def test_there_are_such_files() -> None:
     assert PLUGINS / "pytest_txprof" / "__init__.py" in FILES
 
 
-def passed(folder: Path, *options: str) -> str:
-    """What pytest prints of a test file there, whose tests pass."""
+def passed(folder: Path, *options: str, alone: bool = False) -> str:
+    """What pytest prints of a test file there, whose tests pass; `alone`: with no other plugin."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options]
     done = subprocess.run(
         [*command, "test_it.py"],
@@ -49,6 +50,7 @@ def passed(folder: Path, *options: str) -> str:
         check=False,
         text=True,
         timeout=120,
+        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"} if alone else None,
     )
     assert done.returncode == 0, done.stdout
     return done.stdout
@@ -75,3 +77,78 @@ def test_what_was_seen_of_a_test_goes_when_the_test_is_over(tmp_path: Path) -> N
         "    assert len(profiles) == 1\n"
     )
     assert "3 tests watched" in passed(tmp_path, "--txprof")
+
+
+AS_IT_STARTS = """
+import sys
+
+def test_nothing():
+    ours = [name for name in sys.modules if name.split(".")[0] in ("txprof", "pytest_txprof")]
+    assert len(ours) <= {most}, sorted(ours)
+    late = {late!r}
+    assert not [name for name in late if name in sys.modules]
+"""
+LATE = (
+    "txprof.bursts",
+    "txprof.comments",
+    "txprof.expected",
+    "txprof.found",
+    "txprof.pool.api",
+    "txprof.profiled",
+    "txprof.ran",
+    "txprof.recording",
+    "txprof.report",
+    "txprof.rules.external_io",
+    "txprof.rules.pool",
+    "txprof.rules.queries",
+    "txprof.rules.transactions",
+    "txprof.sensors.inspecting",
+    "txprof.shapes",
+    "txprof.source",
+    "pytest_txprof.known",
+    "pytest_txprof.live",
+    "pytest_txprof.recordings",
+    "jinja2",
+    "line_profiler",
+    "msgspec",
+    "rich",
+    "sqlparse",
+    "sysconfig",
+)
+"""What is imported once there is something to tell of."""
+
+WHERE_NOTHING_IS_FOUND = """
+import sys
+from sqlalchemy import create_engine, text
+
+def test_statements():
+    engine = create_engine("sqlite://")
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE t (id INTEGER)"))
+        connection.execute(text("INSERT INTO t VALUES (1)"))
+
+def test_nothing_more_was_imported():
+    late = {late!r}
+    assert not [name for name in late if name in sys.modules]
+"""
+OF_STATEMENTS = {
+    "txprof.bursts",
+    "txprof.comments",
+    "txprof.ran",
+    "txprof.shapes",
+    "txprof.source",
+    "sysconfig",
+}
+"""Also where nothing is wrong with them."""
+
+
+def test_little_is_imported_as_a_suite_starts(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(AS_IT_STARTS.format(late=LATE, most=72))
+    passed(tmp_path, "-p", "pytest_txprof", "--txprof", alone=True)
+
+
+def test_what_tells_of_findings_is_imported_with_the_first(tmp_path: Path) -> None:
+    late = sorted(set(LATE) - OF_STATEMENTS)
+    (tmp_path / "test_it.py").write_text(WHERE_NOTHING_IS_FOUND.format(late=late))
+    options = ("-p", "pytest_txprof", "--txprof")
+    assert "2 statements" in passed(tmp_path, *options, alone=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable, Sequence
 
-from txprof.model import SEVERITIES, Finding
+from txprof.found import Finding
+from txprof.model import SEVERITIES
 
 FOUND = 1
 """The exit status when something was found that `--fail-on` names."""

@@ -11,7 +11,7 @@ from txprof.commands.values import CommandError
 from txprof.settings import COLOR
 
 if TYPE_CHECKING:
-    from txprof.model import Finding
+    from txprof.found import Finding
 
 _WIDEST = 110
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from txprof.model import Finding
+from txprof.found import Finding
 from txprof.pool.simulation import Simulated, Workload, connections_needed, simulate
 from txprof.pool.workload import NotEnough, Worked, movable, moved_by, worked, workload
 

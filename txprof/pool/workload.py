@@ -7,12 +7,14 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from txprof.distribution import Distribution
-from txprof.model import CALL_RULES, Finding, Site, fingerprint
+from txprof.found import Finding
+from txprof.model import CALL_RULES, Site, fingerprint
 from txprof.pool.profiles import together
 from txprof.pool.simulation import Job, Workload
 from txprof.pooled import HoldRow, PoolRow
 from txprof.recorded import CallRow, Recorded
-from txprof.rules.external_io import relative, rule_of, site_of
+from txprof.rules import rule_of, site_of
+from txprof.rules.external_io import relative
 
 MINIMUM = 20
 """Samples of each kind, without which nothing is said: of 20, p95 is the second largest."""

@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from txprof.model import Finding
+from txprof.found import Finding
 from txprof.profiled import FunctionProfile
 from txprof.results import Profile
 from txprof.rules.external_io import relative

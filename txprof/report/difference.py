@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from txprof.model import Finding
+from txprof.found import Finding
 from txprof.report import markdown
 from txprof.report.comparison import (
     Change,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from txprof.model import CallPath, Finding, Site
+from txprof.found import Finding
+from txprof.model import CallPath, Site
 from txprof.recorded import Recorded
 from txprof.report.listing import Listings
 from txprof.report.places import uri_path

@@ -8,7 +8,7 @@ from txprof.report.places import uri_path
 from txprof.report.words import cost, rest, what
 
 if TYPE_CHECKING:
-    from txprof.model import Finding
+    from txprof.found import Finding
     from txprof.results import Profile
 
 _LEVELS = {"error": "error", "warning": "warning", "info": "notice"}

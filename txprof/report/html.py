@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from txprof.model import Finding, Site
+from txprof.found import Finding
+from txprof.model import Site
 from txprof.pool.whatif import compare
 from txprof.pool.workload import NotEnough
 from txprof.profiled import PoolProfile

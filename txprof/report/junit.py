@@ -6,12 +6,12 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
-from txprof import rules
+from txprof.model import RULES
 from txprof.report.places import uri_path
 from txprof.report.words import cost, rest, what, xml_text
 
 if TYPE_CHECKING:
-    from txprof.model import Finding
+    from txprof.found import Finding
     from txprof.results import Profile
 
 
@@ -25,7 +25,7 @@ def render(profile: Profile) -> str:
         found[finding.rule].append(finding)
     root = ElementTree.Element("testsuites", name="txprof")
     failures = tests = 0
-    for rule in (*rules.NAMES, *sorted(set(found) - set(rules.NAMES))):
+    for rule in (*RULES, *sorted(set(found) - set(RULES))):
         failed = sum(finding.severity != "info" for finding in found[rule])
         tests += max(1, len(found[rule]))
         failures += failed

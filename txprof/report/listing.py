@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from txprof.model import Finding, Site, State
+from txprof.found import Finding
+from txprof.model import Site, State
 from txprof.profiled import FunctionProfile, LineProfile
 from txprof.recorded import FunctionRow
 from txprof.results import Profile

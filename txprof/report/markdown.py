@@ -24,7 +24,7 @@ from txprof.report.words import (
 )
 
 if TYPE_CHECKING:
-    from txprof.model import Finding
+    from txprof.found import Finding
     from txprof.results import Profile
 
 MARKER = "<!-- txprof report -->"

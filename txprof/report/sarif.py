@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from txprof import rules
-from txprof.model import Finding, Site
+from txprof.found import Finding
+from txprof.model import RULES, Site
 from txprof.report.listing import source_lines
 from txprof.report.places import uri
 from txprof.report.rulebook import entry
@@ -48,7 +48,7 @@ def render(profile: Profile, *, indent: int | None = 1) -> str:
     from txprof import __version__
 
     findings = profile.findings
-    names = (*rules.NAMES, *sorted({finding.rule for finding in findings} - set(rules.NAMES)))
+    names = (*RULES, *sorted({finding.rule for finding in findings} - set(RULES)))
     index = {name: number for number, name in enumerate(names)}
     source = source_lines(profile)
     occurrences: Counter[str] = Counter()

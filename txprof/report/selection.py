@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from txprof import rules
-from txprof.model import SEVERITIES, Finding, Site
+from txprof.found import Finding
+from txprof.model import SEVERITIES, Site
 from txprof.profiled import FunctionProfile
 from txprof.results import Profile
 from txprof.rules.external_io import relative

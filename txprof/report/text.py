@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from txprof.model import Finding
+from txprof.found import Finding
 from txprof.profiled import PoolProfile
 from txprof.report.listing import Line, Listing, Listings, notes
 from txprof.report.pools import pool_details

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from txprof.model import CallPath, Exemplar
+from txprof.model import CallPath
+from txprof.ran import Exemplar
 from txprof.report.words import counted, duration
 from txprof.rules.external_io import located
 

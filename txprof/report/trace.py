@@ -15,7 +15,8 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from txprof.model import CallPath, Exemplar, TimedCall
+from txprof.model import CallPath
+from txprof.ran import Exemplar, TimedCall
 from txprof.rules.external_io import shown_path
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterator
 
 from txprof.distribution import Distribution
-from txprof.model import Finding
+from txprof.found import Finding
 from txprof.pool.simulation import Simulated
 from txprof.pool.whatif import Series, WhatIf
 from txprof.report.bars import bar

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from txprof.model import Finding
+from txprof.found import Finding
 from txprof.profiled import FunctionProfile, PoolProfile
 from txprof.rules.external_io import relative
 

@@ -1,29 +1,36 @@
 """The rules. A rule is a pure function: what the collector gathered in, findings out.
 
-Adding one: a file here with `NAMES` and `judge(recorded, settings)`, and a line in `_ROOMS`; if it
-judges by rows that no other one does, also in `_is_clean`.
+Adding one: its name in `model.RULES`, and a file here with `judge(recorded, settings)`, and a line
+in `judge`; if it judges by rows that no other one does, also in `_is_clean`.
 """
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from txprof.model import SEVERITIES, Finding, Severity
-from txprof.recorded import Recorded
-from txprof.rules import external_io, pool, queries, transactions
+from txprof.callsite import mixing_site
+from txprof.model import IN_TRANSACTION, RULES, SEVERITIES, WHILE_HELD, Severity, Site
+from txprof.recorded import CallRow, CheckoutRow, Recorded
 from txprof.settings import Settings, check_kind
 
-_ROOMS = (external_io, queries, transactions, pool)
+if TYPE_CHECKING:
+    from txprof.found import Finding
 
-NAMES: tuple[str, ...] = tuple(name for room in _ROOMS for name in room.NAMES)
+
+NOWHERE = Site("<unknown>", 0, "<unknown>")
 
 
 def judge(recorded: Recorded, settings: Settings) -> list[Finding]:
     """All findings: errors first, then by the time they cost."""
     if _is_clean(recorded):
         return []
-    judged = (finding for room in _ROOMS for finding in room.judge(recorded, settings))
+    from txprof.rules import external_io, pool, queries, transactions  # most tests are clean
+
+    rooms = (external_io, queries, transactions, pool)
+    judged = (finding for room in rooms for finding in room.judge(recorded, settings))
     findings = [found for finding in judged if (found := weighed(finding, settings)) is not None]
     findings.sort(
         key=lambda finding: (
@@ -35,6 +42,25 @@ def judge(recorded: Recorded, settings: Settings) -> list[Finding]:
         )
     )
     return findings
+
+
+def rule_of(row: CallRow) -> str | None:
+    """The rule that such a call breaks, were it not allowed."""
+    if row.state == "transaction":
+        return IN_TRANSACTION
+    return WHILE_HELD if row.state == "held" else None
+
+
+def site_of(row: CallRow) -> Site:
+    """The line to change: the innermost that is also on the path which opened."""
+    return Site(*(mixing_site(row.path, row.opened) or NOWHERE))
+
+
+def of_checkouts(rows: Iterable[CheckoutRow]) -> list[Finding]:
+    """The findings behind these, which need not wait for the end."""
+    from txprof.rules import pool
+
+    return pool.findings(rows)
 
 
 def _is_clean(recorded: Recorded) -> bool:
@@ -90,10 +116,10 @@ def check_rule(name: object) -> str:
     """The name, if a rule has it."""
     if not isinstance(name, str):
         raise TypeError(f"rule must be a string, not {name!r}")
-    if name not in NAMES:
+    if name not in RULES:
         import difflib
 
-        near = difflib.get_close_matches(name, NAMES, n=1)
+        near = difflib.get_close_matches(name, RULES, n=1)
         meant = f" (did you mean {near[0]!r}?)" if near else ""
-        raise ValueError(f"unknown rule {name!r}{meant}; known are {', '.join(NAMES)}")
+        raise ValueError(f"unknown rule {name!r}{meant}; known are {', '.join(RULES)}")
     return name

@@ -6,15 +6,23 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from txprof.callsite import mixing_site
 from txprof.locked import Inspected, Lock, all_locks, most_telling, tables_of
-from txprof.model import CALL_RULES, CallPath, Finding, Severity, Site, fingerprint
+from txprof.model import (
+    IN_TRANSACTION,
+    WHILE_HELD,
+    CallPath,
+    Severity,
+    Site,
+    fingerprint,
+)
 from txprof.recorded import CallRow, Recorded
+from txprof.rules import rule_of, site_of
 from txprof.settings import Settings, project_root
 
-NAMES = IN_TRANSACTION, WHILE_HELD = CALL_RULES
+if TYPE_CHECKING:
+    from txprof.found import Finding
 
 _SEVERITY: dict[str, Severity] = {IN_TRANSACTION: "error", WHILE_HELD: "warning"}
 _MILD = ("cache", "sleep")
@@ -23,22 +31,9 @@ _MILD = ("cache", "sleep")
 _MESSAGES = ("queue", "mail")
 """Kinds whose receiver may act before the rows are there, or though they never will be."""
 
-_CONNECTS = re.compile(r".*:\d+")
+# Compiled by `re` with its first use: not each time that a test suite starts.
+_CONNECTS = r".*:\d+"
 """What a message's connection alone is called: "smtp mail.example.com:25"."""
-
-NOWHERE = Site("<unknown>", 0, "<unknown>")
-
-
-def rule_of(row: CallRow) -> str | None:
-    """The rule that such a call breaks, were it not allowed."""
-    if row.state == "transaction":
-        return IN_TRANSACTION
-    return WHILE_HELD if row.state == "held" else None
-
-
-def site_of(row: CallRow) -> Site:
-    """The line to change: the innermost that is also on the path which opened."""
-    return Site(*(mixing_site(row.path, row.opened) or NOWHERE))
 
 
 def judge(recorded: Recorded, settings: Settings) -> list[Finding]:  # noqa: ARG001
@@ -53,6 +48,8 @@ def judge(recorded: Recorded, settings: Settings) -> list[Finding]:  # noqa: ARG
 
 def finding_of(rule: str, site: Site, rows: Sequence[CallRow]) -> Finding:
     """The finding behind calls to one target that mix at one site."""
+    from txprof.found import Finding
+
     worst = max(rows, key=lambda row: (row.seconds, row.count, row.path, row.opened))
     locks = all_locks(*(row.locks for row in rows))
     inspected = most_telling(*(row.inspected for row in rows))
@@ -62,7 +59,7 @@ def finding_of(rule: str, site: Site, rows: Sequence[CallRow]) -> Finding:
         message = f"{shown(worst)} inside the transaction{since}"
         if locks:
             message += f"; {stays_locked(locks, max(row.longest for row in rows))}"
-            if worst.kind in _MESSAGES and not _CONNECTS.fullmatch(worst.target):
+            if worst.kind in _MESSAGES and not re.fullmatch(_CONNECTS, worst.target):
                 message += ", and the message leaves before the commit"
         message += others_wait(inspected)
     else:

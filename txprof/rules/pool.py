@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from txprof.callsite import mixing_site
-from txprof.model import Finding, Holder, Severity, Site, fingerprint
+from txprof.model import LEAK, NESTED, TIMEOUT, WAIT, Holder, Severity, Site, fingerprint
 from txprof.recorded import CheckoutRow, Recorded
-from txprof.rules.external_io import NOWHERE, located, relative, shown_path
+from txprof.rules import NOWHERE
+from txprof.rules.external_io import located, relative, shown_path
 from txprof.settings import Settings
 
-WAIT = "pool-wait"
-TIMEOUT = "pool-timeout"
-NESTED = "nested-checkout"
-LEAK = "connection-leak"
-NAMES = (WAIT, TIMEOUT, NESTED, LEAK)
+if TYPE_CHECKING:
+    from txprof.found import Finding
+
 
 _SEVERITY: dict[str, Severity] = {
     WAIT: "warning",
@@ -56,6 +55,8 @@ def site_of(row: CheckoutRow) -> Site:
 
 
 def _finding(rule: str, site: Site, rows: Sequence[CheckoutRow]) -> Finding:
+    from txprof.found import Finding
+
     total = CheckoutRow(rule, rows[0].engine, ())
     for row in rows:
         total.add(row)

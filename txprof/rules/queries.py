@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from txprof.model import Finding, Severity, Site, fingerprint
+from txprof.model import N_PLUS_ONE, WRITE_LOOP, Severity, Site, fingerprint
 from txprof.recorded import BurstRow, Recorded
-from txprof.rules.external_io import NOWHERE, relative, shown_path
+from txprof.rules import NOWHERE
+from txprof.rules.external_io import relative, shown_path
 from txprof.settings import Settings
 from txprof.source import is_in_loop
 
-N_PLUS_ONE = "n-plus-one"
-WRITE_LOOP = "write-loop"
-NAMES = (N_PLUS_ONE, WRITE_LOOP)
+if TYPE_CHECKING:
+    from txprof.found import Finding
 
 
 def judge(recorded: Recorded, settings: Settings) -> list[Finding]:
@@ -50,6 +50,8 @@ def site_of(burst: BurstRow) -> Site:
 
 
 def _finding(rule: str, site: Site, rows: Sequence[BurstRow]) -> Finding:
+    from txprof.found import Finding
+
     worst = max(rows, key=lambda row: (row.most, row.count, row.path))
     open_here = any(row.state != "free" for row in rows)
     severity: Severity = "info"

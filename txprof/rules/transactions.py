@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from txprof.callsite import mixing_site
 from txprof.locked import all_locks, most_telling, tables_of
-from txprof.model import Finding, Site, fingerprint
+from txprof.model import IDLE, LONG, Site, fingerprint
 from txprof.recorded import FunctionRow, IdleRow, Recorded, TransactionRow
+from txprof.rules import NOWHERE
 from txprof.rules.external_io import (
-    NOWHERE,
     located,
     lock_details,
     others_wait,
@@ -21,9 +22,8 @@ from txprof.rules.external_io import (
 from txprof.settings import Settings
 from txprof.source import enclosing_with
 
-IDLE = "idle-in-transaction"
-LONG = "long-transaction"
-NAMES = (IDLE, LONG)
+if TYPE_CHECKING:
+    from txprof.found import Finding
 
 
 def judge(recorded: Recorded, settings: Settings) -> list[Finding]:
@@ -67,6 +67,8 @@ def _slowest_between(row: IdleRow, functions: Sequence[FunctionRow]) -> int | No
 
 
 def _idle_finding(site: Site, rows: Sequence[IdleRow]) -> Finding:
+    from txprof.found import Finding
+
     worst = max(rows, key=lambda row: (row.longest, row.path))
     seconds = sum(row.seconds for row in rows)
     explained = sum(row.external_seconds for row in rows)
@@ -108,6 +110,8 @@ def _idle_finding(site: Site, rows: Sequence[IdleRow]) -> Finding:
 
 
 def _long_finding(site: Site, rows: Sequence[TransactionRow]) -> Finding:
+    from txprof.found import Finding
+
     worst = max(rows, key=lambda row: (row.longest, row.opened))
     seconds = sum(row.seconds for row in rows)
     statements = sum(row.statement_seconds for row in rows)

@@ -14,7 +14,7 @@ from txprof.clock import clock
 from txprof.context import Hold
 from txprof.places import Start, here
 from txprof.safety import note_once
-from txprof.sensors import exemplars, inspecting
+from txprof.sensors import exemplars
 from txprof.sensors.occupancy import Occupancy, Returns
 
 if TYPE_CHECKING:
@@ -146,6 +146,8 @@ def opened(dbapi_connection: Any, record: Any, pool: Any, frame: FrameType | Non
         if hold.waited is not None:
             watcher.hold(known.engine, hold.path).waited.note(hold.waited)
         if watcher.settings.locks == "inspect":
+            from txprof.sensors import inspecting
+
             hold.session = inspecting.session_of(dbapi_connection)
     return hold
 

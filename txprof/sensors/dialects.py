@@ -24,7 +24,6 @@ from txprof.sensors import exemplars, sessions
 from txprof.sensors.autocommit import is_autocommit
 from txprof.sensors.checkouts import hold_of, holds, under_way
 from txprof.sensors.exemplars import FAILED
-from txprof.sensors.inspecting import inspect_long
 from txprof.sensors.statements import execute, execute_no_params
 from txprof.sensors.transactions import ended, sat
 
@@ -53,6 +52,8 @@ def _ends(fairy: Any, since: float) -> None:
     try:
         hold = holds.get(id(fairy.dbapi_connection))
         if hold is not None and hold.session is not None:
+            from txprof.sensors.inspecting import inspect_long
+
             inspect_long(hold, since)
     except Exception as error:
         note_once("the inspection of locks", error)

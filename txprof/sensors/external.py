@@ -13,9 +13,8 @@ from txprof import collector, context, policy, safety
 from txprof.around import Unstarted, Wrapper, around
 from txprof.clock import clock
 from txprof.recorded import CallRow
-from txprof.rules import external_io
 from txprof.safety import Fuses, drop_own_frame, name_of, note_once
-from txprof.sensors import inspecting, placing, transactions
+from txprof.sensors import placing, transactions
 from txprof.sensors.judging import News, judged, minimum
 from txprof.sensors.placing import only_where
 from txprof.sensors.streams import Streams, keep_all
@@ -370,11 +369,15 @@ safety.aside = aside
 
 
 def _inspect(due: list[CallRow]) -> None:
+    from txprof.sensors import inspecting
+
     with aside():
         inspecting.inspect_call(due)
 
 
 def _react(findings: list[News], *, late: bool) -> None:
+    from txprof.rules import external_io
+
     with aside():
         for watcher, key, row in findings:
             try:

@@ -3,7 +3,7 @@
 Over a connection of its own: not the program's, whose transaction it would take part in, and not
 its pool's, where it would be a checkout. Asked at the moments when others may have come to wait:
 as an external call ends inside the transaction, as a statement ends a long while without one, and
-before COMMIT or ROLLBACK of a transaction that sat, or was open, for long.
+before COMMIT or ROLLBACK of a transaction that sat, or was open, for long. Imported at these.
 """
 
 from __future__ import annotations
@@ -16,17 +16,15 @@ from typing import Any, NamedTuple
 from txprof import collector, context, policy, waiting
 from txprof.context import Hold
 from txprof.locked import Inspected, Waiter, most_telling
+from txprof.model import IDLE, LONG
 from txprof.recorded import CallRow
-from txprof.rules.transactions import IDLE, LONG
 from txprof.safety import note_once
+from txprof.sensors.judging import is_due
 from txprof.settings import Settings
 from txprof.shapes import shape
 
 _KEPT = 50
 """Locks, and waiters, that are told of."""
-
-_ASKED = 1_000
-"""Findings of one profile for which a server is asked."""
 
 _LONGEST = 500
 
@@ -96,16 +94,6 @@ def session_of(dbapi_connection: Any) -> int | None:
     """What the server calls a connection, asked of the driver alone; None if it cannot tell."""
     driver = _DRIVERS.get(type(dbapi_connection).__module__.partition(".")[0])
     return None if driver is None else int(driver.session(dbapi_connection))
-
-
-def is_due(watcher: collector.Collector, key: tuple[Any, ...]) -> bool:
-    """Whether the server is to be asked for this finding: once each, where the settings say so."""
-    if watcher.settings.locks != "inspect" or key[0] in watcher.settings.disable:
-        return False
-    if key in watcher.inspected or len(watcher.inspected) >= _ASKED:
-        return False
-    watcher.inspected.add(key)
-    return True
 
 
 def inspect_call(rows: Iterable[CallRow]) -> None:

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from txprof import callsite, collector, context, policy
+from txprof import callsite, collector, context, policy, rules
 from txprof.context import Hold
-from txprof.model import CallPath, Site
+from txprof.model import IN_TRANSACTION, CallPath, Site
 from txprof.places import Start, here
 from txprof.recorded import CallRow
-from txprof.rules import external_io
 from txprof.safety import note_once
-from txprof.sensors.inspecting import is_due
 from txprof.sensors.locks import taken
 from txprof.settings import minima
-from txprof.source import enclosing_with
 from txprof.visits import Counted
 
 if TYPE_CHECKING:
@@ -74,6 +70,20 @@ def judged(described: Described, *, late: bool, took: float = 0.0) -> Judged:
     return rows, news, due, undecided, timed
 
 
+_ASKED = 1_000
+"""Findings of one profile for which a server is asked."""
+
+
+def is_due(watcher: collector.Collector, key: tuple[object, ...]) -> bool:
+    """Whether the server is to be asked for this finding: once each, where the settings say so."""
+    if watcher.settings.locks != "inspect" or key[0] in watcher.settings.disable:
+        return False
+    if key in watcher.inspected or len(watcher.inspected) >= _ASKED:
+        return False
+    watcher.inspected.add(key)
+    return True
+
+
 def _counted_anew(
     case: Case, described: Described, watcher: collector.Collector, took: float
 ) -> tuple[CallRow, News | None, bool]:
@@ -98,7 +108,7 @@ def _counted_anew(
         key = (rule, site, row.kind, watcher.redact("target", row.target))
         if _is_news(key, watcher) and not _is_told(described.follows, watcher):
             news = (watcher, key, row)
-        asks = rule == external_io.IN_TRANSACTION and is_due(watcher, key)
+        asks = rule == IN_TRANSACTION and is_due(watcher, key)
     counted = watcher.call(case, row, allowed)
     # The next such call comes here again as long as it could be told of, or be another's.
     told = asks or settings.min_ms or described.follows is not None
@@ -122,8 +132,7 @@ def _is_told(earlier: ExternalCall | None, watcher: collector.Collector) -> bool
     """Whether the watcher was told of what has become part of a call."""
     rows = [] if earlier is None else earlier.rows
     return any(
-        (external_io.rule_of(row), external_io.site_of(row), row.kind, row.target)
-        in watcher.reported
+        (rules.rule_of(row), rules.site_of(row), row.kind, row.target) in watcher.reported
         for row in rows
     )
 
@@ -137,20 +146,29 @@ def _is_news(key: Key, watcher: collector.Collector) -> bool:
 # once for each case (benchmarks/calls.py).
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Case:
     """What calls to one target from one place are while one thing is open: equal only to itself."""
 
-    row: CallRow
-    """With nothing counted; never changed."""
-    rule: str | None = None
-    """That it breaks."""
-    site: Site | None = None
-    """The line that mixes."""
-    commented: str | None = None
-    """Why a comment there lets it be."""
-    kept: tuple[object, ...] = ()
-    """What the case is known by the id of."""
+    __slots__ = ("commented", "kept", "row", "rule", "site")
+
+    def __init__(
+        self,
+        row: CallRow,
+        rule: str | None = None,
+        site: Site | None = None,
+        commented: str | None = None,
+        kept: tuple[object, ...] = (),
+    ) -> None:
+        self.row = row
+        """With nothing counted; never changed."""
+        self.rule = rule
+        """That it breaks."""
+        self.site = site
+        """The line that mixes."""
+        self.commented = commented
+        """Why a comment there lets it be."""
+        self.kept = kept
+        """What the case is known by the id of."""
 
 
 _CASES = 1_024
@@ -271,6 +289,8 @@ def _counted(hold: Hold) -> Counted:
 def _made(described: Described, found: Counted | None, path: callsite.Path) -> Case:
     if found is None:
         return Case(CallRow(_sites(path), described.kind, described.target, "free"))
+    from txprof.source import enclosing_with  # nothing mixes as a rule
+
     hold, locking = found.hold, found.locking()
     row = CallRow(
         _sites(path),
@@ -282,10 +302,10 @@ def _made(described: Described, found: Counted | None, path: callsite.Path) -> C
         hold=_sites(hold.path),
         locks=taken(locking, found.path),
     )
-    site = external_io.site_of(row)
+    site = rules.site_of(row)
     openers = [frame.line for frame in row.opened if frame[::2] == site[::2]]
     row.block = enclosing_with(site.file, site.line, openers[0]) if openers else None
-    rule = external_io.rule_of(row)
+    rule = rules.rule_of(row)
     commented = None if rule is None else policy.commented(rule, row)
     kept = (hold.path, found.path, *(path for _, path in locking))
     return Case(row, rule, site, commented, kept)

@@ -10,12 +10,11 @@ from dataclasses import replace
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
-from txprof import collector, context, policy
+from txprof import collector, context, policy, rules
 from txprof.context import Hold
 from txprof.entries import Entry, sites
-from txprof.model import Finding
+from txprof.model import LEAK
 from txprof.recorded import CheckoutRow
-from txprof.rules import pool as rules
 from txprof.safety import note_once
 from txprof.sensors import checkouts, exemplars, pooling
 from txprof.sensors.checkouts import Guard
@@ -23,6 +22,7 @@ from txprof.visits import OWN
 
 if TYPE_CHECKING:
     from txprof.boundary import Boundary
+    from txprof.found import Finding
 
 _HAND_OVER = ("__enter__", "__aenter__", "__init__")
 """Methods that take a connection for somebody else to give back."""
@@ -33,11 +33,9 @@ def guard(hold: Hold, fairy: Any) -> None:
     entries = collector.entries()
     if hold.by is OWN:
         entries = tuple(entry for entry in entries if entry.collector.harness is None)
-    entries = tuple(
-        entry for entry in entries if not policy.expected_of(rules.LEAK, entry.collector)
-    )
+    entries = tuple(entry for entry in entries if not policy.expected_of(LEAK, entry.collector))
     if entries:
-        allowed = next((e.reason for e in policy.allowances.get() if e.rule == rules.LEAK), None)
+        allowed = next((e.reason for e in policy.allowances.get() if e.rule == LEAK), None)
         hold.guard = Guard(weakref.ref(fairy), entries, allowed)
 
 
@@ -54,7 +52,7 @@ def tell_collected() -> None:
             row = _row(hold, collected=True)
             for watcher in watchers:
                 watcher.checkout(_row(hold, collected=True))
-                for finding in rules.findings([watcher.redact.row(row)]):
+                for finding in rules.of_checkouts([watcher.redact.row(row)]):
                     pooling.tell(watcher, finding, late=True)
             hold.guard = None
     except Exception as error:
@@ -100,7 +98,7 @@ class Leaks:
                 entry.collector.checkout(replace(row))
         except Exception as error:
             note_once("the leak sensor", error)
-        return rules.findings(map(entry.collector.redact.row, found)) if found else []
+        return rules.of_checkouts(map(entry.collector.redact.row, found)) if found else []
 
     def _collected(self, entry: Entry) -> Iterator[CheckoutRow]:
         """Of what was collected, what was taken in this entry: told with the rest."""
@@ -156,10 +154,10 @@ def _row(hold: Hold, *, collected: bool, boundary: Boundary | None = None) -> Ch
     path = sites(hold.path if boundary is None else boundary.cut(hold.path))
     allowed = hold.guard.allowed if hold.guard is not None else None
     return CheckoutRow(
-        rules.LEAK,
+        LEAK,
         hold.engine,
         path,
-        allowed=allowed or pooling.allowed(rules.LEAK, path),
+        allowed=allowed or pooling.allowed(LEAK, path),
         count=1,
         collected=int(collected),
     )

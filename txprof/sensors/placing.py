@@ -170,11 +170,14 @@ class Sensor(wrapt.FunctionWrapper):  # type: ignore[misc, type-arg, unused-igno
         return _resolved(self)
 
 
-class Placed(NamedTuple):
+class Placed:
     """Where a wrap was put: an attribute of a class or module."""
 
-    owner: Any
-    name: str
+    __slots__ = ("name", "owner")
+
+    def __init__(self, owner: Any, name: str) -> None:
+        self.owner = owner
+        self.name = name
 
     def restore(self) -> bool:
         """Put the original back. False if somebody wrapped it again since: theirs would break.

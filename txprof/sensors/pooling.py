@@ -9,20 +9,23 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from types import FrameType
+from typing import TYPE_CHECKING
 
-from txprof import callsite, collector, comments, context, owners, policy
+from txprof import callsite, collector, context, owners, policy, rules
 from txprof.callsite import Path
 from txprof.clock import clock
 from txprof.collector import Collector
 from txprof.context import Hold
 from txprof.entries import sites
-from txprof.model import Finding, Holder, Site
+from txprof.model import NESTED, TIMEOUT, WAIT, Holder, Site
 from txprof.recorded import CheckoutRow
-from txprof.rules import pool as rules
 from txprof.safety import note_once
 from txprof.sensors import external
 from txprof.sensors.checkouts import Pool
 from txprof.visits import is_harness_own
+
+if TYPE_CHECKING:
+    from txprof.found import Finding
 
 _HOLDERS = 10
 """Of those who hold a pool's connections, the longest so many are kept."""
@@ -37,7 +40,7 @@ def asked(pool: Pool, frame: FrameType) -> None:
             watchers = tuple(watcher for watcher in watchers if watcher.harness is None)
         if not watchers:
             return
-        row = _row(rules.NESTED, pool, callsite.path(frame))
+        row = _row(NESTED, pool, callsite.path(frame))
         row.held = sites(held[-1].path)
         row.held_at_once = len(held) + 1
     except Exception as error:
@@ -55,7 +58,7 @@ def waited(pool: Pool, seconds: float, path: Path, *, is_async: bool) -> None:
             if seconds * 1e3 >= watcher.settings.pool_wait_ms
         )
         if watchers:
-            row = _row(rules.WAIT, pool, path, seconds)
+            row = _row(WAIT, pool, path, seconds)
             row.blocking = _blocks(is_async)
             _count(row, watchers, late=True)
             _raise_later(row)
@@ -68,7 +71,7 @@ def gave_up(pool: Pool, seconds: float, path: Path, *, is_async: bool) -> None:
     try:
         watchers = _judges(collector.active())
         if watchers:
-            row = _row(rules.TIMEOUT, pool, path, seconds)
+            row = _row(TIMEOUT, pool, path, seconds)
             row.holders = holders(pool)
             _count(row, watchers, late=True)
         if _blocks(is_async):  # why it got none
@@ -113,6 +116,8 @@ def _row(rule: str, pool: Pool, asking: Path, seconds: float = 0.0) -> CheckoutR
 
 def allowed(rule: str, path: Sequence[Site]) -> str | None:
     """Why it may be: an `allow` block, or a comment on a line of the path."""
+    from txprof import comments
+
     reason = next((each.reason for each in policy.allowances.get() if each.rule == rule), None)
     for site in path:
         reason = reason or comments.reason(rule, site.file, site.line)
@@ -126,7 +131,7 @@ def _count(row: CheckoutRow, watchers: Sequence[Collector], *, late: bool = Fals
         for watcher in watchers:
             judged = replace(row, allowed=row.allowed or policy.expected_of(row.rule, watcher))
             watcher.checkout(replace(judged))
-            news += [(watcher, each) for each in rules.findings([watcher.redact.row(judged)])]
+            news += [(watcher, each) for each in rules.of_checkouts([watcher.redact.row(judged)])]
     except Exception as error:
         note_once("the count of checkouts", error)
     for watcher, finding in news:
@@ -137,7 +142,7 @@ def _raise_later(row: CheckoutRow) -> None:
     """Raising now would take the connection from who got it: the end of the entry does."""
     for entry in collector.entries():
         if entry.collector.settings.on_finding == "raise" and not entry.untold:
-            entry.untold += rules.findings([entry.collector.redact.row(row)])
+            entry.untold += rules.of_checkouts([entry.collector.redact.row(row)])
 
 
 def tell(watcher: Collector, finding: Finding, *, late: bool) -> None:

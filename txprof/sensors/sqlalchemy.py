@@ -217,9 +217,24 @@ def _is_out(connection: Any) -> bool:
         return False
 
 
+def _none_is_out() -> bool:
+    """Whether SQLAlchemy's own lists of what is checked out say that nothing is. They are private:
+    False where they are not found."""
+    try:
+        base = sys.modules["sqlalchemy.pool.base"]
+        if "_finalizer" in base._ConnectionFairy.__slots__:  # from 2.1 on
+            finalizers = list(weakref.finalize._registry.values())  # type: ignore[attr-defined]
+            return not any(each.func is base._finalize_fairy for each in finalizers)
+        return not base._strong_ref_connection_records
+    except (AttributeError, KeyError):
+        return False
+
+
 def _adopt_what_is_out() -> None:
     """Take over connections checked out before we came, where it is plain whose they are."""
-    if threading.active_count() > 1:
+    # The scan of all objects takes a third of what the plugin adds to the start of a test suite
+    # (benchmarks/plugin.py).
+    if threading.active_count() > 1 or _none_is_out():
         return
     connection_type = sys.modules["sqlalchemy.engine"].Connection
     for found in gc.get_referrers(connection_type):  # an instance refers to its class

@@ -14,14 +14,12 @@ from txprof import collector, compiled, context, entries, policy, visits
 from txprof.clock import Clock, clock
 from txprof.collector import entries_here
 from txprof.context import Hold, Transaction, holds_here
-from txprof.model import State
+from txprof.model import N_PLUS_ONE, WRITE_LOOP, State
 from txprof.places import Place, here, here_in_python
-from txprof.rules.queries import N_PLUS_ONE, WRITE_LOOP
 from txprof.safety import drop_own_frame, note_once
 from txprof.sensors import exemplars
 from txprof.sensors.checkouts import hold_of, holds
 from txprof.sensors.exemplars import FAILED
-from txprof.sensors.inspecting import inspect_long
 from txprof.sensors.loading import load_of, touched
 from txprof.sensors.transactions import sat
 from txprof.sql import Effect, Text, text, texts
@@ -130,6 +128,8 @@ def _executed(
             if since - transaction.last >= context.GAP and watched:
                 sat(transaction, since, sys._getframe(2))  # before what this statement locks
                 if hold.session is not None:
+                    from txprof.sensors.inspecting import inspect_long
+
                     inspect_long(hold, since)
                     until = clock.now()
         else:

@@ -9,9 +9,8 @@ from txprof.callsite import Path
 from txprof.clock import clock
 from txprof.context import Gap, Hold, Transaction
 from txprof.entries import Entry, sites
-from txprof.model import Site
+from txprof.model import IDLE, LONG, Site
 from txprof.recorded import CallRow, IdleRow, TransactionRow
-from txprof.rules.transactions import IDLE, LONG
 from txprof.sensors import exemplars
 from txprof.sensors.locks import taken
 from txprof.visits import is_harness_own
