@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,12 +20,13 @@ def patience() -> None:
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A project to be in, with an empty pyproject.toml."""
     (tmp_path / "pyproject.toml").write_text("")
     project_root.cache_clear()
     monkeypatch.chdir(tmp_path)
-    return tmp_path
+    yield tmp_path
+    project_root.cache_clear()
 
 
 def configure(project: Path, toml: str) -> None:

@@ -15,6 +15,7 @@ from textwrap import dedent
 
 import pytest
 
+from txprof.settings import project_root
 from txprof.source import is_in_loop
 
 APP = '''
@@ -107,6 +108,7 @@ class Project:
         path = list(sys.path)
         is_in_loop.cache_clear()  # files are read once a process
         linecache.clearcache()
+        project_root.cache_clear()
         sys.path.insert(0, str(self.folder))
         gc.freeze()  # pytest collects five times at its end, and all that other tests left is large
         try:
@@ -125,6 +127,7 @@ class Project:
         finally:
             gc.unfreeze()
             sys.path[:] = path
+            project_root.cache_clear()
         return _result(status, out.getvalue(), err.getvalue())
 
     def _forget(self) -> None:
