@@ -102,11 +102,13 @@ def _allowed_by_configuration(
     pattern = _host_named(settings.allow_hosts, rule, host)
     if pattern is not None:
         return f"the settings allow the host {pattern}"
-    for predicate in predicates:
+    if predicates:
         from txprof.found import Call
 
-        if predicate.allows(Call(rule, row.kind, row.target, host, row.path)):
-            return predicate.reason
+        call = Call(rule, row.kind, row.target, host, row.path)
+        for predicate in predicates:
+            if predicate.allows(call):
+                return predicate.reason
     return None
 
 
