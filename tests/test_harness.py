@@ -313,77 +313,6 @@ def process_in_the_script(session: Session) -> None:
     session.commit()
 
 
-# `expect`.
-
-
-def test_a_finding_that_is_expected(
-    engine: Engine, app: ModuleType, harness: txprof.Harness
-) -> None:
-    with Session(engine) as session, watched(harness) as prof:
-        with txprof.expect("io-in-transaction") as inner:
-            app.process(session)
-        assert len(findings_of(inner, "io-in-transaction")) == 1
-        assert_clean(prof)
-        app.process(session)
-    assert_flagged(prof, "io-in-transaction", count=1)
-
-
-def test_without_a_harness_and_in_asyncio(engine: Engine) -> None:
-    async def main() -> None:
-        async with txprof.expect("io-in-transaction"):
-            process_in_the_script(session)
-
-    with Session(engine) as session:
-        asyncio.run(main())
-        with txprof.expect("n-plus-one"):
-            for number in range(7):
-                session.scalar(text("SELECT :number"), {"number": number})
-
-
-def test_one_that_does_not_come_fails(engine: Engine) -> None:
-    with Session(engine) as session, pytest.raises(AssertionError) as caught:
-        with txprof.expect("n-plus-one"):
-            process_in_the_script(session)
-    assert "expected n-plus-one" in str(caught.value)
-    assert "1 statements, 1 external calls, io-in-transaction at" in str(caught.value)
-
-
-def test_the_blocks_own_error_wins() -> None:
-    with pytest.raises(KeyError), txprof.expect("n-plus-one"):
-        raise KeyError
-
-
-def test_a_leak_and_a_timeout_that_are_expected(engine: Engine) -> None:
-    held = []
-    with txprof.profile(on_finding="ignore") as prof:
-        with txprof.expect("connection-leak"):
-            held.append(engine.connect())
-        with txprof.expect("pool-timeout"):
-            held += [engine.connect() for _ in range(4)]
-            with pytest.raises(Exception, match="QueuePool limit"):
-                engine.connect()
-        for connection in held:
-            connection.close()
-    assert findings_of(prof, "connection-leak") == findings_of(prof, "pool-timeout") == []
-
-
-# Bad input.
-
-
-def test_bad_input_is_told() -> None:
-    question: Any = "tests"
-    with pytest.raises(TypeError, match="not 'tests'"):
-        txprof.Harness(question)
-    with pytest.raises(TypeError, match="must be a txprof"):
-        txprof.profile(harness=question)
-    with pytest.raises(ValueError, match="called by one"):
-        txprof.profile(harness=txprof.Harness(bool))(call)
-    with pytest.raises(ValueError, match="did you mean 'n-plus-one'"):
-        txprof.expect("n-plus-on")
-    with pytest.raises(TypeError, match="unknown setting"):
-        txprof.expect("n-plus-one", on_findings="log")
-
-
 @pytest.mark.parametrize("opens", ["the application", "the harness"])
 def test_what_sits_between_two_calls_is_the_harnesss_time(
     app: ModuleType, engine: Engine, harness: txprof.Harness, fake: FakeClock, opens: str
@@ -411,3 +340,28 @@ def test_and_what_sits_within_one_is_the_applications(
     assert found.rule == "idle-in-transaction"
     assert found.details["longest"] == pytest.approx(0.6)
     assert found.details["before"].function == "asks_slowly"
+
+
+def test_a_finding_that_is_expected(
+    engine: Engine, app: ModuleType, harness: txprof.Harness
+) -> None:
+    with Session(engine) as session, watched(harness) as prof:
+        with txprof.expect("io-in-transaction") as inner:
+            app.process(session)
+        assert len(findings_of(inner, "io-in-transaction")) == 1
+        assert_clean(prof)
+        app.process(session)
+    assert_flagged(prof, "io-in-transaction", count=1)
+
+
+# Bad input.
+
+
+def test_bad_input_is_told() -> None:
+    question: Any = "tests"
+    with pytest.raises(TypeError, match="not 'tests'"):
+        txprof.Harness(question)
+    with pytest.raises(TypeError, match="must be a txprof"):
+        txprof.profile(harness=question)
+    with pytest.raises(ValueError, match="called by one"):
+        txprof.profile(harness=txprof.Harness(bool))(call)
