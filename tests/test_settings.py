@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
+import pickle
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -36,6 +39,17 @@ def configure(project: Path, toml: str) -> None:
 
 def test_without_any_the_defaults_count(project: Path) -> None:
     assert current() == Settings()
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, lambda found: pickle.loads(pickle.dumps(found))]
+)
+def test_they_are_copied_and_do_not_change(copied: Callable[[Settings], Settings]) -> None:
+    found = Settings(warning_ms=5, disable=["n-plus-one"])  # type: ignore[call-arg, unused-ignore]
+    assert copied(found) == found
+    assert copied(found) != Settings()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        found.warning_ms = 6  # type: ignore[misc]
 
 
 def test_each_layer_overrides_the_one_below(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import functools
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import FrozenInstanceError, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +28,9 @@ _PREFIX = "TXPROF_"
 _RAW_PREFIX: Any = _PREFIX if os.name == "nt" else os.fsencode(_PREFIX)
 
 
-@dataclass(slots=True, init=False, repr=False, eq=False)
+@dataclass(frozen=True, slots=True, init=False, repr=False, eq=False)
 class Settings(Plain):
-    """Every setting, with its default. They do not change once they are made."""
+    """Every setting, with its default."""
 
     on_finding: str | Callable[..., Any] = "log"
     """What to do when a rule fires: log it, raise, ignore it, or call this with the finding."""
@@ -110,9 +110,6 @@ class Settings(Plain):
                 self._require_kind(setting_name, split_rule(kind)[1])
         for kind in minima(self.min_ms):
             self._require_kind("min_ms", kind)
-
-    def __setattr__(self, name: str, _value: object) -> None:
-        raise FrozenInstanceError(f"cannot assign to field {name!r}")
 
     def __hash__(self) -> int:
         # Of some that differ. Of all it took longer than the rest of what each test of a suite asks
