@@ -2,6 +2,9 @@
 
 It shows which line holds a database connection or a transaction open while the program does
 something else, what that cost, and what to change. Start with `txprof.profile`.
+
+PYTEST_DONT_REWRITE: pytest warns of a package with a plugin that was imported before pytest began,
+such as by `txprof run`, unless it says so.
 """
 
 from __future__ import annotations

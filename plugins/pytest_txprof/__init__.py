@@ -2,6 +2,8 @@
 
 Inert until asked: by `--txprof`, by `txprof = true` in the ini file, or for one test by a marker or
 the fixture `txprof`. Until then nothing of txprof is imported. Built on its public API alone.
+
+PYTEST_DONT_REWRITE: there are no assertions of a test in here.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ MARKERS = (
     "max_queries(number): fail if the test runs more statements",
     "max_db_time(seconds): fail if its statements take longer",
 )
+PACKAGES = ("txprof", "txprof_web", "pytest_txprof")
 ACTIVATING = frozenset(("txprof", "max_queries", "max_db_time"))
 
 watcher_key = pytest.StashKey["Watcher"]()
@@ -32,10 +35,22 @@ live_key = pytest.StashKey[Any]()
 guard_key = pytest.StashKey[Guard]()
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    _leave_as_they_are(pluginmanager)
     from pytest_txprof.options import add_options
 
     add_options(parser)
+
+
+def _leave_as_they_are(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Let our packages be imported from the byte code that they were installed with.
+
+    pytest rewrites the assertions in all packages of a distribution that has a plugin. It compiles
+    each of their modules for that: at every start, where Python is told to write no byte code.
+    """
+    marked = getattr(pluginmanager.rewrite_hook, "_must_rewrite", None)  # private
+    if isinstance(marked, set):
+        marked.difference_update(PACKAGES)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -9,6 +9,8 @@ and logs the report. `/__txprof__` shows the latest ones.
 
 Every request is one entry for whatever else profiles the process, such as `txprof run`: what each
 of many requests runs once is not repeated.
+
+PYTEST_DONT_REWRITE: see `txprof`.
 """
 
 from __future__ import annotations
