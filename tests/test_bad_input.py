@@ -23,6 +23,7 @@ class NotCallable:
             ValueError,
             "'work': a function's name is 'module:function'",
         ),
+        (lambda: txprof.profile("app.py:work"), ValueError, "not with its file: 'app:work'"),
         (lambda: txprof.profile(None), TypeError, "cannot profile None"),
         (lambda: txprof.profile(NotCallable()), TypeError, "NotCallable"),
         (lambda: txprof.profile(len), TypeError, "expected a Python function"),
