@@ -316,6 +316,22 @@ def test_files_and_annotations(project: Project, monkeypatch: pytest.MonkeyPatch
     assert not any(name == "txprof.finding" for name, _ in told["test_good"])
 
 
+def test_a_report_is_written_in_the_format_of_its_suffix(project: Project) -> None:
+    begin = {
+        "html": "<!doctype html>",
+        "json": '{\n "format": "txprof-report"',
+        "md": "<!-- txprof report -->",
+        "sarif": '{\n "$schema": "https://json.schemastore.org/sarif',
+        "txt": "txprof ── test_it.py::test_bad",
+        "txprof": '{\n "format": "txprof-recording"',
+    }
+    project.write(test_it="import app\ndef test_bad(session): app.process(session)\n")
+    result = project.run_here("--txprof", *(f"--txprof-report=all.{suffix}" for suffix in begin))
+    result.assert_outcomes(failed=1)
+    for suffix, beginning in begin.items():
+        assert (project.folder / f"all.{suffix}").read_text(encoding="utf-8").startswith(beginning)
+
+
 def test_line_times_of_the_functions_that_open_transactions(project: Project) -> None:
     project.write(
         test_it="""
