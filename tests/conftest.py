@@ -22,6 +22,7 @@ from sqlalchemy.orm import Session
 import txprof
 from txprof import context
 from txprof.clock import clock
+from txprof.collector import active
 from txprof.safety import _noted
 
 # No timed tests: machines are noisy.
@@ -196,9 +197,7 @@ def nothing_is_printed_at_exit(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def nothing_stays_watched() -> Iterator[None]:
-    """Each test leaves no profile running."""
+    """Each test leaves no profile running, and those of many no crowd of threads."""
     yield
-    from txprof.collector import active
-
     assert active() == ()
     assert threading.active_count() < 50

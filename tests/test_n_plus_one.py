@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from helpers import assert_clean, assert_flagged, line_of
+from helpers import assert_burst, assert_clean, assert_flagged, line_of
 from shop import (
     CUSTOMERS,
     Category,
@@ -42,14 +42,6 @@ from sqlalchemy.orm import (
 )
 
 import txprof
-
-
-def assert_burst(prof: txprof.Profile, name: str, line: int | None = None) -> txprof.Finding:
-    """One finding, of what that names."""
-    finding = assert_flagged(prof, "n-plus-one", line=line)
-    assert finding.details["target"] == name
-    return finding
-
 
 # Relationships
 
@@ -137,7 +129,7 @@ def test_dynamic_and_write_only_collections(session: Session, attribute: str) ->
             found = lines if attribute == "kept" else session.scalars(lines.select())
             assert len(list(found)) == 2  # ask
     finding = assert_flagged(prof, "n-plus-one")
-    assert line_of("ask") - finding.site.line <= 1
+    assert finding.site.line in (line_of("ask") - 1, line_of("ask"))
     assert "one IN query" in finding.hint
 
 

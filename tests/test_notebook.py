@@ -77,6 +77,30 @@ def test_a_cell_that_fails_shows_its_own_traceback(
     assert not txprof.is_active()
 
 
+def test_the_profile_of_a_cell_that_fails_is_kept_where_it_was_asked_for(
+    shell: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "failed.txprof"
+    magic = f"--save {path} -o found"
+    assert shell.run_cell_magic("txprof", magic, CELL + "1 / 0") is None
+    assert "ZeroDivisionError" in capsys.readouterr().out
+    assert_flagged(shell.user_ns["found"], "io-in-transaction", line=4)
+    assert_flagged(txprof.load(path), "io-in-transaction", line=4)
+
+
+def test_a_cell_that_cannot_start_replaces_no_earlier_profile(
+    shell: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "cell.txprof"
+    magic = f"--save {path} -o found"
+    shell.run_cell_magic("txprof", magic, CELL)
+    earlier = shell.user_ns["found"]
+    shell.run_cell_magic("txprof", magic, CELL + "work(]")
+    assert "SyntaxError" in capsys.readouterr().out
+    assert shell.user_ns["found"] is earlier
+    assert_flagged(txprof.load(path), "io-in-transaction")
+
+
 @pytest.mark.parametrize(
     ("line", "complaint"),
     [

@@ -331,6 +331,11 @@ def test_a_folder_keeps_the_parts_of_all_runs(works: Path) -> None:
     [
         (["nowhere.py"], "there is no file 'nowhere.py'; to run a module, write -m nowhere.py"),
         (["--lines", "works", "-c", ""], "--lines: 'works': a function's name is 'module:func"),
+        (
+            ["--lines", "works.py:work", "-c", ""],
+            "--lines: 'works.py:work': a function is named with its module, not with its file: "
+            "'works:work'",
+        ),
         (["--save", "no/where/x", "-c", ""], "--save no/where/x: cannot be written: No such file"),
     ],
 )

@@ -2,7 +2,8 @@
 
 Each client is really called under each mock, in processes of their own: one in which the sensors
 went in before the mock was started, and one in which they came after. What is not installed here
-has no line. With --write the table replaces the one in docs/sensors.md.
+has no line. With --write the table replaces the one in docs/sensors.md; what is not installed here
+keeps the line it has there, and is told of.
 """
 
 from __future__ import annotations
@@ -36,6 +37,9 @@ HEADER = """\
 | mock | client | sensors first | mock first | as |
 |---|---|---|---|---|"""
 
+Rows = dict[tuple[str, str], str]
+"""Lines of the table, by mock and client."""
+
 ORDERS = ("sensors first", "mock first")
 
 
@@ -54,24 +58,51 @@ def main() -> int:
     if arguments.child:
         print(json.dumps(seen_under(arguments.child)))
         return 0
-    found = table(run(MOCKS))
+    found = rows(run(MOCKS))
     if arguments.write:
         page = PAGE.read_text(encoding="utf-8")
-        pages.write(PAGE, BLOCK.sub(lambda _: f"{START}\n{found}\n{END}", page))
+        whole = completed(found, written(page))
+        for mock, client in whole.keys() - found.keys():
+            print(f"not installed here, and left as it was: {mock}, {client}", file=sys.stderr)
+        pages.write(PAGE, BLOCK.sub(lambda _: f"{START}\n{table(whole)}\n{END}", page))
     else:
-        print(found)
+        print(table(found))
     return 0
 
 
-def table(lines: Iterable[Seen]) -> str:
+def completed(found: Rows, before: Rows) -> Rows:
+    """What was found and, of clients that were not called now, the rows of before."""
+    every = [(mock, client) for mock, mocked in MOCKS.items() for client in mocked.clients]
+    both = before | found
+    return {each: both[each] for each in every if each in both}
+
+
+def written(page: str) -> Rows:
+    """The rows of the page's table."""
+    block = BLOCK.search(page)
+    if block is None:
+        raise SystemExit(f"{PAGE.name} lacks {START} and {END}")
+    found = {}
+    for row in block[0].removeprefix(f"{START}\n{HEADER}\n").splitlines()[:-1]:
+        mock, client, _ = row.removeprefix("| ").split(" | ", 2)
+        found[mock, client] = row
+    return found
+
+
+def rows(lines: Iterable[Seen]) -> Rows:
     """In markdown."""
-    rows = [HEADER]
+    made = {}
     for seen in lines:
         targets = sorted({target for each in seen.targets for target in each})
         shown = ", ".join(f"`{target}`" for target in targets)
         cells = (seen.mock, seen.client, *map(_told, seen.targets), shown)
-        rows.append("".join(f"| {cell} ".replace("  ", " ") for cell in cells) + "|")
-    return "\n".join(rows)
+        row = "".join(f"| {cell} ".replace("  ", " ") for cell in cells) + "|"
+        made[seen.mock, seen.client] = row
+    return made
+
+
+def table(rows: Rows) -> str:
+    return "\n".join((HEADER, *rows.values()))
 
 
 def _told(targets: tuple[str, ...]) -> str:

@@ -17,7 +17,8 @@ _HELP = """%%txprof [--lines NAME]... [--name NAME] [--save FILE] [-o VARIABLE]
 
 Run the cell, watch what it does while it holds connections, and show the report. Functions that the
 cell itself defines are line-profiled, and those of --lines: a function of the notebook, or a
-pattern: 'app.jobs:process', 'app.research:*', 'app/research/*.py'.
+pattern: 'app.jobs:process', 'app.research:*', 'app/research/*.py'. Of a cell that fails, the
+traceback is shown, and --save and -o keep the profile.
 """
 
 
@@ -46,21 +47,25 @@ def load(shell: Any) -> None:
 
 
 def run_cell(shell: Any, line: str, cell: str) -> Profile | None:
-    """Run a cell, profiled; the profile is what the notebook shows, or under -o a variable."""
+    """Run a cell, profiled; the profile is what the notebook shows, or under -o a variable.
+
+    The shell shows the traceback of a cell that fails. What such a cell did until then is kept all
+    the same, where --save or -o ask for it.
+    """
     import txprof
 
     arguments = _parser().parse_args(shlex.split(line))
     targets = [_target(shell, name) for name in arguments.lines]
     with txprof.profile(*targets, name=arguments.name, on_finding="ignore") as profile:
         result = shell.run_cell(cell)
-    if not result.success:
-        return None  # the traceback is shown
+    if result.error_before_exec is not None:
+        return None  # a syntax error, say: lest the profile of nothing replace an earlier one
     if arguments.save:
         profile.save(arguments.save)
     if arguments.variable:
         shell.user_ns[arguments.variable] = profile
         return None
-    return profile
+    return profile if result.success else None
 
 
 def _target(shell: Any, name: str) -> Any:

@@ -41,8 +41,6 @@ class Recordings:
                     f"--txprof-report {file.name}: the suffix tells the format: one of "
                     f"{', '.join(FORMATS)}"
                 )
-            if FORMATS[file.suffix] != "recording":
-                _require(FORMATS[file.suffix], file)
         self._profiles: list[txprof.Profile] = []
         if self._folder is not None:
             try:
@@ -93,16 +91,6 @@ class Recordings:
                 temporary = file.with_name(f".{file.name}.new")
                 temporary.write_text(text, encoding="utf-8")
                 temporary.replace(file)
-
-
-def _require(format: str, file: Path) -> None:
-    """UsageError, before the first test, for a format that this version of txprof has not."""
-    with txprof.profile(scope="context", on_finding="ignore") as empty:
-        pass
-    try:
-        empty.render(format)
-    except ValueError as error:
-        raise pytest.UsageError(f"--txprof-report {file.name}: {error}") from None
 
 
 def dumped(profile: txprof.Profile) -> str:

@@ -7,9 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 from plugin_project import Project
-from pytest_txprof.recordings import FORMATS
 
 
 def test_the_doctor_tells_of_one_test(project: Project) -> None:
@@ -39,16 +37,6 @@ def test_the_doctor_tells_of_one_test(project: Project) -> None:
     assert open_at_end == f"open at its end     {place}"
     assert seen.endswith("1 external calls, in 1 calls into the application")
     assert counted.startswith("counted             io-in-transaction app.py:15 process: HTTP POST")
-
-
-def test_a_format_that_is_not_there_is_told_before_the_first_test(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(FORMATS, ".csv", "csv")
-    project.write(test_it="def test_it(): raise SystemExit('ran')\n")
-    result = project.run_here("--txprof", "--txprof-report=out.csv")
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["*--txprof-report out.csv: unknown report format 'csv'*"])
 
 
 def test_the_five_minutes_of_the_page_go_as_it_says(project: Project) -> None:

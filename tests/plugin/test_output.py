@@ -277,15 +277,16 @@ def test_raise_stops_at_the_call_itself(project: Project) -> None:
         sent = []
 
         def test_stops(session, monkeypatch):
-            monkeypatch.setattr(app, "charge", lambda: sent.append(app.txprof) or call())
+            monkeypatch.setattr(app, "charge", call)
             app.process(session)
 
         def call():
+            sent.append("about to")
             with app.txprof.external_call("http", "POST https://example.com/"):
                 sent.append("out")
 
         def test_nothing_went_out():
-            assert "out" not in sent
+            assert sent == ["about to"]
 
         def test_what_is_eaten_fails_all_the_same(session):
             try:
@@ -361,6 +362,22 @@ def test_files_and_annotations(project: Project, monkeypatch: pytest.MonkeyPatch
     assert ("txprof.external_calls", "1") in told["test_bad"]
     assert any(name == "txprof.finding" for name, _ in told["test_bad"])
     assert not any(name == "txprof.finding" for name, _ in told["test_good"])
+
+
+def test_a_report_is_written_in_the_format_of_its_suffix(project: Project) -> None:
+    begin = {
+        "html": "<!doctype html>",
+        "json": '{\n "format": "txprof-report"',
+        "md": "<!-- txprof report -->",
+        "sarif": '{\n "$schema": "https://json.schemastore.org/sarif',
+        "txt": "txprof ── test_it.py::test_bad",
+        "txprof": '{\n "format": "txprof-recording"',
+    }
+    project.write(test_it="import app\ndef test_bad(session): app.process(session)\n")
+    result = project.run_here("--txprof", *(f"--txprof-report=all.{suffix}" for suffix in begin))
+    result.assert_outcomes(failed=1)
+    for suffix, beginning in begin.items():
+        assert (project.folder / f"all.{suffix}").read_text(encoding="utf-8").startswith(beginning)
 
 
 def test_line_times_of_the_functions_that_open_transactions(project: Project) -> None:

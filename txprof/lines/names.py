@@ -17,7 +17,7 @@ from typing import Any
 
 import wrapt
 
-from txprof.lines.files import Files, is_files
+from txprof.lines.files import SUFFIX, Files, is_files
 from txprof.lines.targets import functions_of, methods_of
 from txprof.safety import note_once
 from txprof.sensors.placing import half_imported
@@ -38,6 +38,13 @@ class Name:
 
     def __init__(self, text: str) -> None:
         match = _NAME.fullmatch(text)
+        if match is not None and match["module"].endswith(SUFFIX):
+            # Refused at once: it would lead nowhere, which is told only when the program has run.
+            stem, function = match["module"].removesuffix(SUFFIX), match["function"]
+            raise ValueError(
+                f"profile() was given {text!r}: a function is named with its module, not with its "
+                f"file: '{stem}:{function}'; or give the whole file, '{stem}{SUFFIX}'"
+            )
         if match is None:
             raise ValueError(
                 f"profile() was given {text!r}: a function's name is 'module:function', "
