@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import pytest
@@ -16,14 +17,8 @@ import txprof
 
 _FOLDERS = frozenset(("tests", "test", "testing"))
 _INSTALLED = ("site-packages", "dist-packages")
-_SET_UP = (
-    "setUp",
-    "tearDown",
-    "asyncSetUp",
-    "asyncTearDown",
-    "setup_method",
-    "teardown_method",
-)
+_CALLS_A_METHOD = ("_callTestMethod", "_run_test_method")
+"""Of a unittest's class, and of one of testtools': what runs the test's method and no more."""
 
 _PYTEST = (
     pytest.Config,
@@ -47,12 +42,18 @@ class Suite:
         self._config = config
         self._modules: set[str] = set()
         self._plugins: set[str] = set()
+        self._runners: set[str] = set()
+        """Files of what runs a unittest, from which its set-up is told from its method."""
         self._known: dict[str, bool] = {}
         self.harness = txprof.Harness(self.is_suite, is_script=self._modules.__contains__)
 
     def collected(self, items: Iterable[pytest.Item]) -> None:
         """Now it is known which modules hold tests."""
-        self._modules.update(str(item.path) for item in items if isinstance(item, pytest.Function))
+        for item in items:
+            if isinstance(item, pytest.Function):
+                self._modules.add(str(item.path))
+            for function in _running(item):
+                self._runners.add(function.__code__.co_filename)
         for plugin in self._config.pluginmanager.get_plugins():
             file = getattr(plugin, "__file__", None)
             if isinstance(file, str):
@@ -70,6 +71,8 @@ class Suite:
     def _is_suite(self, file: str) -> bool:
         if file.startswith("<"):
             return file.startswith("<doctest")
+        if file in self._runners:
+            return True
         if any(f"{os.sep}{folder}{os.sep}" in file for folder in _INSTALLED):
             return False
         if file in self._modules or file in self._plugins:
@@ -91,15 +94,23 @@ class Suite:
             inner = getattr(getattr(function, "hypothesis", None), "inner_test", None)
             if inner is not None:
                 self.harness.add(inner)
-        unittest = sys.modules.get("unittest")
-        owner = getattr(item, "cls", None)
-        if unittest is not None and owner is not None and issubclass(owner, unittest.TestCase):
-            for name in _SET_UP:
-                method = getattr(owner, name, None)
-                if method is not None:
-                    self.harness.add(method, aside=True)
+        running = _running(item)
+        if running:
+            # Its set-up, tear-down and cleanups, of whatever class, are all that is not the method.
+            self.harness.add(running[0], aside=True)
+            self.harness.add(*running[1:])
         self.harness.keepers(lambda: _keepers(item), besides=_PYTEST)
         self.harness.take_over()
+
+
+def _running(item: pytest.Item) -> list[Any]:
+    """Where the item is a unittest: what runs all of it, and what runs its method alone."""
+    unittest = sys.modules.get("unittest")
+    owner = getattr(item, "cls", None)
+    if unittest is None or owner is None or not issubclass(owner, unittest.TestCase):
+        return []
+    found = [type(item).runtest, *(getattr(owner, name, None) for name in _CALLS_A_METHOD)]
+    return [function for function in found if isinstance(function, FunctionType)]
 
 
 def _keepers(item: pytest.Item) -> Iterator[Any]:

@@ -90,7 +90,7 @@ class Summary:
         self, terminalreporter: pytest.TerminalReporter
     ) -> Generator[None, Any, Any]:
         with self._guard("the summary"):
-            if self._figures["tests"] or self._choices_ask():
+            if self._has_news(terminalreporter):
                 self._write(terminalreporter)
         result = yield
         with self._guard("the summary"):
@@ -99,10 +99,14 @@ class Summary:
         self._guard.write(terminalreporter)
         return result
 
-    def _choices_ask(self) -> bool:
+    def _has_news(self, terminal: pytest.TerminalReporter) -> bool:
+        """Of a run that only collects, or finds no test to run, pytest has said all there is."""
         from pytest_txprof import is_asked
 
-        return is_asked(self._config)
+        if self._figures["tests"] or self._known is not None:
+            return True
+        ran = any(terminal.stats.get(outcome) for outcome in ("passed", "failed"))
+        return ran and is_asked(self._config)
 
     def _write(self, terminal: pytest.TerminalReporter) -> None:
         terminal.section("txprof")

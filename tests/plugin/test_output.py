@@ -173,6 +173,12 @@ def test_what_differs_in_figures_alone_is_one_line(project: Project) -> None:
     assert lines[0].endswith("(and so in 3 tests)")
 
 
+@pytest.mark.parametrize("of_run", ["--collect-only", "-knone", "--setup-only"])
+def test_without_a_test_that_ran_it_says_nothing(project: Project, of_run: str) -> None:
+    project.write(test_it="def test_it(): pass")
+    assert " txprof " not in project.run_here("--txprof", of_run).stdout.str()
+
+
 def test_inert_it_says_nothing(project: Project) -> None:
     project.write(
         test_it="""
