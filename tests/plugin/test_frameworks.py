@@ -287,18 +287,18 @@ def test_a_live_servers_thread_is_the_application(
     project: Project, server: str, prefix: str
 ) -> None:
     project.write(
-        servers=SERVERS,
+        live=SERVERS,
         conftest=f"""
         import pytest
-        import servers
+        import live
         import urllib.request
 
         @pytest.fixture(scope="session")
         def get():
-            with servers.{server}() as port:
+            with live.{server}() as port:
                 url = f"http://127.0.0.1:{{port}}/{prefix}"
                 yield lambda path: urllib.request.urlopen(url + path, timeout=60).close()
-            servers.engine.dispose()
+            live.engine.dispose()
         """,
         test_it="""
         def test_bad(get):
