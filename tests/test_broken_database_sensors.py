@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import logging
+import shutil
+from collections.abc import Iterator
+from contextvars import Context
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, create_engine, text
+from shop import Customer, filled
+from sqlalchemy import Engine, create_engine, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.orm import Session
 
 import txprof
-from txprof import callsite, collector, context, entries, places, waiting
+from txprof import callsite, collector, context, entries, places, sql, waiting
 from txprof.sensors import (
     checkouts,
     dialects,
@@ -30,7 +34,8 @@ pytestmark = pytest.mark.breaks_a_sensor
 
 PARTS: list[tuple[Any, str]] = [
     (callsite, "path"),
-    (callsite, "codes"),
+    (callsite, "application_frames"),
+    (callsite, "numbers"),
     (places, "_walked"),
     (waiting, "current_task"),
     (context, "open_hold"),
@@ -64,23 +69,29 @@ PARTS: list[tuple[Any, str]] = [
 ]
 
 
-def broken(*_: Any, **__: Any) -> Any:
-    raise RuntimeError("of txprof's own")
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with a table `product`, and the customers of `shop.py`."""
+    file = tmp_path_factory.mktemp("database") / "test.db"
+    engine = create_engine(f"sqlite:///{file}")
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE product (id INTEGER PRIMARY KEY, name TEXT)"))
+    filled(engine).dispose()
+    return file
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Any:
-    engine = create_engine(
-        f"sqlite:///{tmp_path / 'test.db'}", pool_size=1, max_overflow=0, pool_timeout=0.01
-    )
-    with engine.begin() as connection:
-        connection.execute(text("CREATE TABLE product (id INTEGER PRIMARY KEY, name TEXT)"))
+def engine(database: Path, tmp_path: Path) -> Iterator[Engine]:
+    file = shutil.copy(database, tmp_path)
+    engine = create_engine(f"sqlite:///{file}", pool_size=1, max_overflow=0, pool_timeout=0.01)
     yield engine
     engine.dispose()
+    for hold in context.holds_here.get():  # its end went unseen where a part was broken
+        hold.close()
 
 
 def program(engine: Engine) -> list[Any]:
-    """Checkouts, a wait, transactions, a savepoint, errors: what they come to."""
+    """Checkouts, a wait, transactions, a savepoint, lazy loads, errors: what they come to."""
     seen: list[Any] = []
     with engine.begin() as connection:
         connection.execute(text("DELETE FROM product"))
@@ -97,8 +108,13 @@ def program(engine: Engine) -> list[Any]:
     with Session(engine) as session:
         seen.append(session.execute(text("SELECT name FROM product ORDER BY id")).scalars().all())
         session.rollback()
-    connection = engine.connect()
+        seen.append([len(customer.orders) for customer in session.scalars(select(Customer))])
+    connection = Context().run(engine.connect)  # this context does not know of it
     seen.append(connection.exec_driver_sql("SELECT 1").scalar())
+    for hold in list(checkouts.holds.values()):
+        hold.close()
+    checkouts.holds.clear()  # as if it had been taken before the sensors went in
+    seen.append(connection.exec_driver_sql("SELECT 2").scalar())
     connection.detach()
     connection.close()
     seen.append(engine.pool.checkedout())
@@ -113,12 +129,21 @@ def test_a_part_that_breaks_costs_the_program_nothing(
     place: Any,
     name: str,
 ) -> None:
+    broke = []
+
+    def broken(*_: Any, **__: Any) -> Any:
+        broke.append(name)
+        raise RuntimeError("of txprof's own")
+
     caplog.set_level(logging.DEBUG, logger="txprof")
     without = program(engine)
+    monkeypatch.setattr(context, "GAP", 0.0)  # each statement comes after a wait
+    sql.texts.clear()  # of those that are known nothing is asked
     with txprof.profile(on_finding="ignore", idle_ms=0, long_transaction_ms=0):
         with monkeypatch.context() as patch:
             patch.setattr(place, name, broken)
             assert program(engine) == without
+    assert broke, "the program does not come by there"
     with txprof.profile(on_finding="ignore") as prof:
         assert program(engine) == without
     assert [row.count for row in prof.recorded.statements if "SELECT 1" in row.statement] == [1]
