@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -13,8 +13,9 @@ from pytest_txprof.recordings import Recordings
 from pytest_txprof.suite import Suite
 
 import txprof
-from txprof import visits
+from txprof import boundary, visits
 from txprof.boundary import Boundary
+from txprof.sensors import sessions
 
 TESTS = """
 import threading
@@ -46,7 +47,7 @@ def test_it_has_savepoints(engine):
     with engine.connect() as connection:
         app.nested(connection)
 
-def test_it_fails(session):
+def test_it_fails(session, made):
     app.process(session)
     assert made == 8, "its own reason"
 """
@@ -54,6 +55,19 @@ def test_it_fails(session):
 
 def _broken(*_arguments: Any, **_options: Any) -> Any:
     raise AttributeError("a bug of ours")
+
+
+@pytest.fixture
+def broken() -> Iterator[Callable[..., Any]]:
+    """What a part is replaced by. If nothing comes by there, the test fails: it shows nothing."""
+    came: list[bool] = []
+
+    def breaking(*arguments: Any, **options: Any) -> Any:
+        came.append(True)
+        _broken(*arguments, **options)
+
+    yield breaking
+    assert came
 
 
 def _breaking_at_its_end(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -128,26 +142,40 @@ SENSORS = ["who", "who_at", "_found", "_visit_on", "_place", "opens", "entered",
 @pytest.mark.breaks_a_sensor
 @pytest.mark.parametrize("name", SENSORS)
 def test_what_tells_the_harness_gives_way(
-    project: Project, monkeypatch: pytest.MonkeyPatch, name: str
+    project: Project, monkeypatch: pytest.MonkeyPatch, broken: Callable[..., Any], name: str
 ) -> None:
-    monkeypatch.setattr(Boundary, name, _broken)
+    monkeypatch.setattr(Boundary, name, broken)
     check(run(project, "--txprof", "--txprof-mode=report"))
 
 
+KEPT: list[tuple[Any, str]] = [
+    (visits, "carried"),
+    (boundary, "Visit"),
+    (boundary, "Counted"),
+    (sessions, "Inner"),
+]
+
+
 @pytest.mark.breaks_a_sensor
-@pytest.mark.parametrize("name", ["carried", "Visit", "Inner", "Counted"])
+@pytest.mark.parametrize(
+    ("user", "name"), KEPT, ids=lambda value: getattr(value, "__name__", value)
+)
 def test_what_it_keeps_gives_way(
-    project: Project, monkeypatch: pytest.MonkeyPatch, name: str
+    project: Project,
+    monkeypatch: pytest.MonkeyPatch,
+    broken: Callable[..., Any],
+    user: Any,
+    name: str,
 ) -> None:
-    monkeypatch.setattr(visits, name, _broken)
+    monkeypatch.setattr(user, name, broken)
     check(run(project, "--txprof", "--txprof-mode=report"))
 
 
 @pytest.mark.breaks_a_sensor
 def test_a_question_about_files_gives_way(
-    project: Project, monkeypatch: pytest.MonkeyPatch
+    project: Project, monkeypatch: pytest.MonkeyPatch, broken: Callable[..., Any]
 ) -> None:
-    monkeypatch.setattr(Suite, "is_suite", _broken)
+    monkeypatch.setattr(Suite, "is_suite", broken)
     check(run(project, "--txprof", "--txprof-mode=report"))
 
 
