@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import gc
-import sys
+import sqlite3
 import warnings
 from typing import Any
 
@@ -15,10 +15,9 @@ from sqlalchemy import Connection, Engine, exc, text
 
 import txprof
 from txprof import context
+from txprof.sensors import checkouts
 
 pytestmark = pytest.mark.usefixtures("prof")
-
-# 3
 
 
 def lose(engine: Engine, connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,7 +93,7 @@ def test_a_reconnected_connection_is_a_new_hold(engine: Engine) -> None:
     assert state() == "free"
 
 
-# 4
+# A commit that fails
 
 
 def test_io_after_a_failed_commit_is_held_and_not_in_a_transaction(
@@ -147,12 +146,10 @@ def fail_commit(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None
             return getattr(driver, name)
 
         def commit(self) -> None:
-            raise sys.modules["sqlite3"].OperationalError("disk I/O error")
+            raise sqlite3.OperationalError("disk I/O error")
 
     driver = fairy.dbapi_connection
     held = context.open_here()[-1]
     broken = Broken()
-    from txprof.sensors import checkouts
-
     monkeypatch.setitem(checkouts.holds, id(broken), held)
     monkeypatch.setattr(fairy, "dbapi_connection", broken)

@@ -70,7 +70,7 @@ def test_a_task_that_a_logging_handler_spawns_and_forgets_is_clean(
     assert findings_of(prof, "io-in-transaction") == findings_of(prof, "io-while-held") == []
 
 
-# One line from two callers, one of them with a transaction (55).
+# One line from two callers, one of them with a transaction.
 
 
 def notify() -> None:
@@ -98,7 +98,7 @@ def test_one_line_from_two_callers_is_judged_a_call_and_reported_a_caller(engine
     assert sum(row.count for row in prof.recorded.external_calls) == 3
 
 
-# A message that is sent from within a transaction which writes (56).
+# A message that is sent from within a transaction which writes.
 
 
 @pytest.mark.parametrize("kind", ["queue", "mail"])
@@ -130,7 +130,7 @@ def test_that_is_said_of_messages_and_writes_alone(engine: Engine, kind: str) ->
     assert "before the commit" not in assert_flagged(prof, "io-in-transaction").message
 
 
-# A transaction that is opened again by reading an attribute after the commit (52).
+# A transaction that is opened again by reading an attribute after the commit.
 
 
 def test_the_line_that_reads_an_expired_attribute_is_the_opener(session: Session) -> None:
@@ -144,7 +144,7 @@ def test_the_line_that_reads_an_expired_attribute_is_the_opener(session: Session
     assert finding.details["transaction_site"].line == line_of("reads")
 
 
-# The same query with the same parameters, in one request (59).
+# The same query with the same parameters, in one request.
 
 
 def current_customer(session: Session) -> str | None:
@@ -182,7 +182,7 @@ def test_the_same_in_asyncio(async_url: str) -> None:
     assert "identical query" in finding.message
 
 
-# The test's own loop over requests or repository calls (51).
+# The test's own loop over requests or repository calls.
 
 
 def loop(ask: Callable[[], Any]) -> None:
@@ -196,6 +196,7 @@ def test_a_loop_over_requests_is_no_burst_of_theirs(session: Session) -> None:
 
     with txprof.profile(request, on_finding="ignore") as prof:
         loop(request)
+    assert sum(query.count for query in prof.queries) == 8
     assert_clean(prof)
 
 
@@ -213,4 +214,5 @@ def test_nor_one_of_requests_in_tasks(async_url: str) -> None:
 
     with txprof.profile(request, on_finding="ignore") as prof:
         asyncio.run(main(request))
+    assert sum(query.count for query in prof.queries) == 16
     assert_clean(prof)

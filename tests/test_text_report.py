@@ -50,7 +50,7 @@ def module(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def recorded(module: Path) -> Recorded:
-    """The run of DESIGN.md's report."""
+    """A run that has what a report can show: findings, gutters, a pool that ran out."""
 
     def line(number: int, hits: int, milliseconds: float, *, inside: bool = True) -> LineRow:
         seconds = milliseconds / 1e3

@@ -39,7 +39,7 @@ def innermost(finding: txprof.Finding, count: int) -> list[str]:
     return [place.rpartition(" ")[2].rpartition(".")[2] for place in places]
 
 
-# Thousands of sends of a test client, with a transaction open: decided by the transport (49).
+# Thousands of sends of a test client, with a transaction open: decided by the transport.
 
 
 def answering(request: Request) -> PlainTextResponse:
@@ -65,7 +65,7 @@ def test_many_requests_of_a_test_client_in_a_transaction_are_no_calls(
     assert_flagged(prof, "io-in-transaction", line=line_of("real"), count=1)
 
 
-# Uploads in s3transfer's threads, in a thread pool that the job waits for; TaskGroup workers (53).
+# Uploads in s3transfer's threads, in a thread pool that the job waits for; TaskGroup workers.
 
 
 def upload(s3: Any, key: str) -> None:
@@ -120,7 +120,7 @@ def test_the_workers_of_a_task_group_are_in_the_transaction_that_waits_for_them(
 
 
 # A dependency that takes a connection for the whole request, while that asks an identity
-# provider: held; with a ping before, in a transaction. One site, two rules (54).
+# provider: held; with a ping before, in a transaction. One site, two rules.
 
 
 @contextmanager
@@ -158,7 +158,7 @@ def test_one_site_breaks_the_rule_that_the_dependency_decides(
     assert [finding.count for finding in found] == [1] * len(found)
 
 
-# The client returns at the headers; the body takes its time, at the line that reads it (57).
+# The client returns at the headers; the body takes its time, at the line that reads it.
 
 
 def test_a_body_that_is_read_line_by_line_is_part_of_its_call_to_its_end(
@@ -179,7 +179,7 @@ def test_a_body_that_is_read_line_by_line_is_part_of_its_call_to_its_end(
     assert at_the_headers > 0
 
 
-# Mail through a logging handler, HTTP under a cache, a queue under a signal: the path tells (60).
+# Mail through a logging handler, HTTP under a cache, a queue under a signal: the path tells.
 
 
 @pytest.fixture
