@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from typing import Any
 
 import pytest
-from helpers import assert_clean, assert_flagged, call, line_of
+from helpers import assert_clean, assert_flagged, call, calls_seen, line_of
 from sqlalchemy import Engine, text
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
@@ -95,6 +95,7 @@ def test_the_same_threads_without_a_transaction_are_clean(
     prof: txprof.Profile, work: Callable[[], None]
 ) -> None:
     work()
+    assert prof.external_calls == (2 if work is mapped else 1)
     assert_clean(prof)
 
 
@@ -249,11 +250,18 @@ def test_a_task_that_nobody_awaits_is_clean(async_url: str, prof: txprof.Profile
     tasks = []
 
     async def fire_and_forget(_: AsyncConnection) -> None:
-        tasks.append(asyncio.create_task(async_call()))
-        await asyncio.sleep(0.02)
+        called = asyncio.Event()
+
+        async def job() -> None:
+            await async_call()
+            called.set()
+
+        tasks.append(asyncio.create_task(job()))
+        await called.wait()
 
     run(async_url, fire_and_forget)
-    assert {finding.details["target"] for finding in prof.findings} == {"asyncio.sleep"}
+    assert calls_seen(prof) == [("rpc", "billing", 1)]
+    assert_clean(prof)
 
 
 def test_another_task_is_judged_by_its_own(async_url: str, prof: txprof.Profile) -> None:

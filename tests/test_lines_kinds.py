@@ -7,12 +7,11 @@ import contextlib
 import functools
 import sys
 import threading
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
-from helpers import FakeClock, line_of
+from helpers import FakeClock, eventually, line_of
 
 import txprof
 
@@ -213,20 +212,19 @@ def test_a_profiled_context_manager_is_timed_on_both_sides() -> None:
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="line_profiler counts a line at its end")
 def test_a_call_that_goes_on_has_the_time_of_its_running_line(fake: FakeClock) -> None:
-    started, go_on = threading.Event(), threading.Event()
+    go_on = threading.Event()
 
     def work() -> None:
-        started.set()
         go_on.wait()  # waits
 
+    waits = line_of("waits")
     thread = threading.Thread(target=work)
     with txprof.profile(work) as profile:
         thread.start()
-        started.wait()
-        time.sleep(0.05)
+        eventually(lambda: waits in profile.functions[0].lines)
         fake.tick(3)
-        live = profile.functions[0].lines[line_of("waits")].seconds
+        live = profile.functions[0].lines[waits].seconds
     go_on.set()
     thread.join()
-    kept = profile.functions[0].lines[line_of("waits")].seconds
+    kept = profile.functions[0].lines[waits].seconds
     assert live == kept == 3

@@ -14,10 +14,11 @@ import time
 import urllib.request
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import greenlet
-from helpers import ApiServer, findings_of, line_of
+from helpers import ApiServer, eventually, findings_of, line_of
 from sqlalchemy import Engine, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -35,7 +36,7 @@ def rules_of(prof: txprof.Profile) -> list[tuple[str, str]]:
     return sorted({(finding.rule, finding.details["target"]) for finding in prof.findings})
 
 
-def test_a_second_raw_connection_of_an_async_engine(tmp_path: Any) -> None:
+def test_a_second_raw_connection_of_an_async_engine(tmp_path: Path) -> None:
     async def program() -> None:
         engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'a.db'}", pool_size=2)
         async with engine.connect() as connection:
@@ -63,10 +64,7 @@ def test_a_sleep_in_a_thread_without_a_frame_of_pythons_own() -> None:
     try:
         with txprof.profile(on_finding="ignore") as prof:
             _thread.start_new_thread(time.sleep, (0.001,))
-            for _ in range(1_000):
-                if prof.external_calls or failed:
-                    break
-                threading.Event().wait(0.01)
+            eventually(lambda: prof.external_calls or failed)
     finally:
         sys.unraisablehook = hook
     assert failed == []

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import FakeClock
+from helpers import FakeClock, eventually
 from sqlalchemy import Engine, create_engine, exc, text
 from sqlalchemy.pool import NullPool, SingletonThreadPool, StaticPool
 
 import txprof
 from txprof import PoolStatus
-from txprof.clock import clock
 
 
 @pytest.fixture(autouse=True)
@@ -41,9 +40,7 @@ def test_threads_that_wait_are_counted(make_engine: Callable[..., Engine]) -> No
     threads = [threading.Thread(target=lambda: engine.connect().close()) for _ in range(3)]
     for thread in threads:
         thread.start()
-    deadline = threading.Event()
-    while txprof.pool_status(engine).waiting != 3:
-        assert not deadline.wait(0.01)
+    eventually(lambda: txprof.pool_status(engine).waiting == 3)
     held.close()
     for thread in threads:
         thread.join()
@@ -99,11 +96,9 @@ def test_waits_and_timeouts_are_in_the_profile(make_engine: Callable[..., Engine
 
 
 def test_making_a_connection_is_no_wait(
-    make_engine: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
+    make_engine: Callable[..., Engine], fake: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = make_engine(pool_size=3)
-    fake = FakeClock()
-    monkeypatch.setattr(clock, "now", fake.now)
     connect = engine.dialect.connect
 
     def slow(*args: Any, **kwargs: Any) -> Any:

@@ -16,7 +16,6 @@ from helpers import ApiServer, FakeClock, assert_flagged, calls_seen, findings_o
 from sqlalchemy import Engine, create_engine, text
 
 import txprof
-from txprof.clock import clock
 from txprof.redaction import HIDDEN, KINDS
 from txprof.settings import Settings, current
 
@@ -60,13 +59,8 @@ def told(prof: txprof.Profile, folder: Path) -> str:
 
 
 def test_what_it_leaves_is_what_is_told_everywhere(
-    engine: Engine,
-    tmp_path: Path,
-    caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
+    engine: Engine, tmp_path: Path, caplog: pytest.LogCaptureFixture, fake: FakeClock
 ) -> None:
-    fake = FakeClock()
-    monkeypatch.setattr(clock, "now", fake.now)
     folder = str(engine.url.database).rpartition("/")[0]
     with txprof.profile(redact=numbers, idle_ms=0, long_transaction_ms=0) as prof:
         order(engine, 41, times=6, wait=lambda: fake.tick(1.0))
