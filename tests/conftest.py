@@ -22,6 +22,7 @@ from sqlalchemy.orm import Session
 import txprof
 from txprof import context
 from txprof.clock import clock
+from txprof.collector import active
 from txprof.safety import _noted
 
 # No timed tests: machines are noisy.
@@ -198,7 +199,5 @@ def nothing_is_printed_at_exit(monkeypatch: pytest.MonkeyPatch) -> None:
 def nothing_stays_watched() -> Iterator[None]:
     """Each test leaves no profile running."""
     yield
-    from txprof.collector import active
-
     assert active() == ()
     assert threading.active_count() < 50

@@ -150,9 +150,9 @@ def in_transaction(engine: Engine) -> str:
         return call()
 
 
-def line_of(marker: str, *, up: int = 1) -> int:
+def line_of(marker: str) -> int:
     """The number of the line in the calling test that carries `# <marker>`."""
-    frame = inspect.stack()[up].frame
+    frame = inspect.stack()[1].frame
     lines, first = inspect.getsourcelines(frame.f_code)
     found = [
         number for number, line in enumerate(lines, first) if line.rstrip().endswith(f"# {marker}")

@@ -168,7 +168,9 @@ def test_concurrent_calls_do_not_add_up(shop: Engine) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert_clean(request.__txprof__)  # type: ignore[attr-defined]
+    prof = request.__txprof__  # type: ignore[attr-defined]
+    assert sum(query.count for query in prof.queries) == len(threads)
+    assert_clean(prof)
 
 
 # asyncio

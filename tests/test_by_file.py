@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import sys
 from collections.abc import Iterator
@@ -137,8 +138,6 @@ async def _asks(engine: Engine) -> None:
 
 
 def test_what_one_entry_repeats_is_found(engine: Engine) -> None:
-    import asyncio
-
     with txprof.profile(on_finding="ignore") as prof:
         asyncio.run(_asks(engine))
     assert len(findings_of(prof, "n-plus-one")) == 1

@@ -135,12 +135,11 @@ def test_names_and_functions_go_together(app: str) -> None:
 
 
 def test_nothing_is_timed_after_the_block(app: str) -> None:
-    with txprof.profile(f"{app}.late:arrived"):
+    with txprof.profile(f"{app}.late:arrived") as prof:
         pass
     late = importlib.import_module(f"{app}.late")
-    code = late.arrived.__code__
-    late.arrived()
-    assert late.arrived.__code__ is code
+    assert late.arrived() == 3
+    assert prof.functions == []
 
 
 def test_what_stands_in_for_a_module_is_not_asked_for_its_class(
@@ -169,12 +168,8 @@ def test_a_misspelt_name_is_an_error_that_knows_better(app: str) -> None:
         pass
 
 
-def test_a_name_that_leads_to_no_python_function_is_an_error(app: str) -> None:
-    importlib.import_module(f"{app}.jobs")
-    with (
-        pytest.raises(TypeError, match="cannot profile"),
-        txprof.profile("itertools:chain"),
-    ):
+def test_a_name_that_leads_to_no_python_function_is_an_error() -> None:
+    with pytest.raises(TypeError, match="cannot profile"), txprof.profile("itertools:chain"):
         pass
 
 

@@ -137,7 +137,7 @@ def test_dynamic_and_write_only_collections(session: Session, attribute: str) ->
             found = lines if attribute == "kept" else session.scalars(lines.select())
             assert len(list(found)) == 2  # ask
     finding = assert_flagged(prof, "n-plus-one")
-    assert line_of("ask") - finding.site.line <= 1
+    assert finding.site.line in (line_of("ask") - 1, line_of("ask"))
     assert "one IN query" in finding.hint
 
 

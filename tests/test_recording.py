@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import stat
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -71,7 +73,17 @@ def test_saving_replaces_and_leaves_no_other_file(profile: txprof.Profile, tmp_p
     assert [entry.name for entry in tmp_path.glob("*.tx*")] == ["run.txprof"]
     assert [entry.name for entry in tmp_path.glob(".*")] == []
     assert txprof.load(path).name == "work"
-    assert stat.S_IMODE(path.stat().st_mode) & 0o400
+
+
+def test_others_may_read_it_as_they_may_any_new_file(
+    profile: txprof.Profile, tmp_path: Path
+) -> None:
+    umask = os.umask(0o027)
+    try:
+        profile.save(tmp_path / "run.txprof")
+    finally:
+        os.umask(umask)
+    assert stat.S_IMODE((tmp_path / "run.txprof").stat().st_mode) == 0o640
 
 
 def test_a_failed_save_keeps_the_old_file(
@@ -100,14 +112,6 @@ def test_merging_adds_up(profile: txprof.Profile, saved: Path) -> None:
 
 
 # Bad files
-
-
-def damage(path: Path, change: object) -> Path:
-    document = json.loads(path.read_text())
-    assert callable(change)
-    change(document)
-    path.write_text(json.dumps(document))
-    return path
 
 
 @pytest.mark.parametrize(
@@ -148,7 +152,9 @@ def test_a_truncated_recording_names_line_and_column(saved: Path) -> None:
 
 
 def test_a_wrong_type_names_its_place(saved: Path) -> None:
-    damage(saved, lambda d: d["recording"]["statements"][0].update(count="many"))
+    document = json.loads(saved.read_text())
+    document["recording"]["statements"][0]["count"] = "many"
+    saved.write_text(json.dumps(document))
     with pytest.raises(txprof.RecordingError, match=r"\$\.recording\.statements\[0\]\.count"):
         txprof.load(saved)
 
@@ -285,15 +291,13 @@ def test_the_order_of_merging_does_not_matter(parts: list[Recorded]) -> None:
     expected = canonical(recording.merge(parts))
     for order in itertools.permutations(parts):
         assert canonical(recording.merge(order)) == expected
-    nested = recording.merge([parts[0], recording.merge(parts[1:])]) if parts[1:] else None
-    if nested is not None:
+    if parts[1:]:
+        nested = recording.merge([parts[0], recording.merge(parts[1:])])
         assert canonical(nested) == expected
 
 
 @given(recordings)
 def test_any_recording_survives_the_file(recorded: Recorded) -> None:
-    import tempfile
-
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "any.txprof"
         recording.save(recorded, path)

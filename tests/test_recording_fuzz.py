@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 
 import txprof
 from txprof import recording
-
-FORMATS = ("text", "html", "json", "markdown", "sarif", "github", "junit", "trace")
+from txprof.report import FORMATS
 
 
 @pytest.fixture(scope="module")

@@ -1,3 +1,5 @@
+"""The one thing that all the rest is about."""
+
 from __future__ import annotations
 
 import requests

@@ -5,7 +5,7 @@ The body is produced after the endpoint returned, and whatever cleans up comes a
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -60,7 +60,7 @@ class Served:
 
 # Before 2.4 of the ASGI specification (uvicorn's is 2.3) Starlette streams in a task of its own.
 @pytest.fixture(params=["2.3", "2.4"])
-def served(async_url: str, request: pytest.FixtureRequest) -> Iterator[Served]:
+def served(async_url: str, request: pytest.FixtureRequest) -> Served:
     """An application on each kind of database, under either kind of server."""
     return Served(async_url, request.param)
 
