@@ -294,7 +294,9 @@ def test_subtests(project: Project) -> None:
         """
     )
     result = project.run_here("--txprof", "-q")
-    assert "test_subtests" in str(failed(result))
+    (message,) = failed(result).values()
+    assert message.startswith("Failed: io-in-transaction app.py:15 process: ")
+    assert "n-plus-one" not in result.stdout.str()
 
 
 def test_one_file_with_application_and_tests(project: Project) -> None:
