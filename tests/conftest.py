@@ -197,7 +197,7 @@ def nothing_is_printed_at_exit(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def nothing_stays_watched() -> Iterator[None]:
-    """Each test leaves no profile running."""
+    """Each test leaves no profile running, and those of many no crowd of threads."""
     yield
     assert active() == ()
     assert threading.active_count() < 50

@@ -178,10 +178,28 @@ def assert_flagged(
     return found[0]
 
 
+def assert_burst(prof: txprof.Profile, name: str, line: int | None = None) -> txprof.Finding:
+    """One n-plus-one, of the relationship, attribute or class of that name."""
+    finding = assert_flagged(prof, "n-plus-one", line=line)
+    assert finding.details["target"] == name
+    return finding
+
+
 def assert_clean(profile: txprof.Profile) -> None:
     """No finding at all."""
     found = [(f.rule, f.site, f.message) for f in profile.findings]
     assert found == [], found
+
+
+def exemplar_of(profile: txprof.Profile) -> txprof.Exemplar:
+    """The only transaction that was kept whole."""
+    (exemplar,) = profile.exemplars
+    return exemplar
+
+
+def statements_of(exemplar: txprof.Exemplar) -> list[str]:
+    """The texts of its statements."""
+    return [statement.statement for statement in exemplar.statements]
 
 
 def calls_seen(profile: txprof.Profile) -> list[tuple[str, str, int]]:

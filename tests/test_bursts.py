@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import assert_clean, assert_flagged, line_of
+from helpers import assert_burst, assert_clean, assert_flagged, line_of
 from shop import CUSTOMERS, Base, Customer, Line, Order
 from sqlalchemy import Engine, delete, event, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
@@ -19,14 +19,6 @@ import txprof
 from txprof.bursts import bursts_in
 from txprof.entries import Statement
 from txprof.settings import Settings
-
-
-def assert_burst(prof: txprof.Profile, name: str, line: int | None = None) -> txprof.Finding:
-    """One finding, of what that names."""
-    finding = assert_flagged(prof, "n-plus-one", line=line)
-    assert finding.details["target"] == name
-    return finding
-
 
 # What repeats on purpose
 

@@ -11,23 +11,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from helpers import FakeClock, call, line_of, make_wait
+from helpers import FakeClock, call, exemplar_of, line_of, make_wait, statements_of
 from products import Product
 from sqlalchemy import Connection, Engine, exc, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import Session
 
 import txprof
-
-
-def only(prof: txprof.Profile) -> txprof.Exemplar:
-    (exemplar,) = prof.exemplars
-    return exemplar
-
-
-def ran(exemplar: txprof.Exemplar) -> list[str]:
-    return [statement.statement for statement in exemplar.statements]
-
 
 # --- what is in one -------------------------------------------------------------------------------
 
@@ -47,7 +37,7 @@ def test_it_has_each_statement_and_call_with_its_line_and_time(
                     connection.execute(text("SELECT :x"), {"x": 7})  # again
                     fake.tick(0.3)
             fake.tick(0.4)
-    found = only(prof)
+    found = exemplar_of(prof)
     assert found.seconds == pytest.approx(0.9)
     assert (found.hold_start, found.hold_end) == (-0.5, 1.3)
     assert (found.finishing, found.outcome, found.dropped) == (0.9, "commit", 0)
@@ -78,7 +68,7 @@ def test_statements_are_without_parameters_and_not_too_long(engine: Engine) -> N
     with txprof.profile() as prof, engine.begin() as connection:
         connection.execute(text("SELECT name FROM product WHERE name = :name"), {"name": "s3cret"})
         connection.exec_driver_sql(long)
-    statements = ran(only(prof))
+    statements = statements_of(exemplar_of(prof))
     assert "s3cret" not in repr(prof.exemplars)
     assert statements[1] == long[:999] + "…"
 
@@ -88,7 +78,7 @@ def test_a_failed_statement_says_so(engine: Engine) -> None:
         with pytest.raises(exc.DBAPIError):
             connection.execute(text("SELECT nothing FROM nowhere"))
         connection.rollback()
-    found = only(prof)
+    found = exemplar_of(prof)
     assert [statement.failed for statement in found.statements] == [True]
     assert found.outcome == "rollback"
 
@@ -98,7 +88,7 @@ def test_an_allowed_call_says_why(engine: Engine) -> None:
         connection.execute(text("SELECT 1"))
         with txprof.allow("io-in-transaction", reason="outbox"):
             call()
-    assert [made.allowed for made in only(prof).external_calls] == ["outbox"]
+    assert [made.allowed for made in exemplar_of(prof).external_calls] == ["outbox"]
 
 
 def test_savepoints_are_part_of_it(engine: Engine) -> None:
@@ -106,7 +96,7 @@ def test_savepoints_are_part_of_it(engine: Engine) -> None:
         session.get(Product, 1)
         with session.begin_nested():
             session.get(Product, 2)
-    statements = ran(only(prof))
+    statements = statements_of(exemplar_of(prof))
     assert [statement.split()[0] for statement in statements] == [
         "SELECT",
         "SAVEPOINT",
@@ -193,8 +183,8 @@ def test_it_says_how_it_ended(
     with txprof.profile() as prof, engine.connect() as connection:
         connection.exec_driver_sql(RENAMING)
         end(connection)
-    found = only(prof)
-    assert (found.outcome, ran(found)) == (outcome, [RENAMING])
+    found = exemplar_of(prof)
+    assert (found.outcome, statements_of(found)) == (outcome, [RENAMING])
     assert found.hold_end is not None
     assert (found.finishing is None) == (outcome in ("lost", "detached"))
 
@@ -209,7 +199,7 @@ def test_a_commit_that_raises_failed(make_engine: Callable[..., Engine]) -> None
     with txprof.profile() as prof:
         with pytest.raises(RuntimeError, match="disk full"), engine.begin() as connection:
             connection.execute(text("SELECT 1"))
-    assert only(prof).outcome == "failed"
+    assert exemplar_of(prof).outcome == "failed"
 
 
 def test_a_two_phase_transaction_is_one(engine: Engine) -> None:
@@ -223,9 +213,9 @@ def test_a_two_phase_transaction_is_one(engine: Engine) -> None:
                 if prepare:
                     transaction.prepare()
                 getattr(transaction, end)()
-            found = only(prof)
+            found = exemplar_of(prof)
             assert found.outcome == end
-            assert ran(found)[0] == RENAMING
+            assert statements_of(found)[0] == RENAMING
 
 
 def test_a_dialect_that_ends_two_phases_by_text_commits_all_the_same(postgresql_url: str) -> None:
@@ -243,8 +233,12 @@ def test_a_dialect_that_ends_two_phases_by_text_commits_all_the_same(postgresql_
         await engine.dispose()
         return prof
 
-    found = only(asyncio.run(main()))
-    assert [statement.split()[0] for statement in ran(found)] == ["SELECT", "PREPARE", "COMMIT"]
+    found = exemplar_of(asyncio.run(main()))
+    assert [statement.split()[0] for statement in statements_of(found)] == [
+        "SELECT",
+        "PREPARE",
+        "COMMIT",
+    ]
     assert found.outcome == "commit"
 
 
@@ -264,7 +258,7 @@ def test_one_left_to_the_garbage_collector_is_told_at_the_end(engine: Engine) ->
             warnings.simplefilter("ignore")
             connection = None
             gc.collect()
-    assert only(prof).outcome == "reset"
+    assert exemplar_of(prof).outcome == "reset"
 
 
 def test_a_result_that_streams_for_long_is_within_its_transaction(
@@ -276,7 +270,7 @@ def test_a_result_that_streams_for_long_is_within_its_transaction(
         )
         for _ in rows:
             fake.tick(1)
-    found = only(prof)
+    found = exemplar_of(prof)
     assert (found.seconds, [s.end for s in found.statements]) == (3, [0])
 
 
@@ -292,8 +286,8 @@ def test_one_that_began_before_the_profile_is_kept_from_where_it_was_seen(
         with txprof.profile() as prof:
             connection.execute(text("SELECT 2"))
             connection.commit()
-    found = only(prof)
-    assert (found.seconds, ran(found)) == (1, ["SELECT 2"])
+    found = exemplar_of(prof)
+    assert (found.seconds, statements_of(found)) == (1, ["SELECT 2"])
     assert found.statements[0].start == 1
 
 
@@ -309,11 +303,11 @@ def test_a_function_called_within_a_transaction_has_what_it_ran_itself(engine: E
             inner(connection)
             connection.execute(text("SELECT 3"))
             call("outer")
-    found = only(prof)
-    assert ran(found) == ["SELECT 1", "SELECT 2", "SELECT 3"]
+    found = exemplar_of(prof)
+    assert statements_of(found) == ["SELECT 1", "SELECT 2", "SELECT 3"]
     assert [made.target for made in found.external_calls] == ["inner", "outer"]
-    found = only(inner.__txprof__)  # type: ignore[attr-defined]
-    assert ran(found) == ["SELECT 2"]
+    found = exemplar_of(inner.__txprof__)  # type: ignore[attr-defined]
+    assert statements_of(found) == ["SELECT 2"]
     assert found.statements[0].site is not None
     assert found.statements[0].site.line == line_of("inner")
     assert [made.target for made in found.external_calls] == ["inner"]
@@ -327,7 +321,7 @@ def test_it_may_end_after_the_function_that_ran_something_in_it(engine: Engine) 
     with engine.begin() as connection:
         connection.execute(text("SELECT 1"))
         inner(connection)
-    assert ran(only(inner.__txprof__)) == ["SELECT 2"]  # type: ignore[attr-defined]
+    assert statements_of(exemplar_of(inner.__txprof__)) == ["SELECT 2"]  # type: ignore[attr-defined]
 
 
 def test_threads_each_have_their_own(make_engine: Callable[..., Engine]) -> None:
@@ -341,7 +335,9 @@ def test_threads_each_have_their_own(make_engine: Callable[..., Engine]) -> None
 
     with txprof.profile() as prof, ThreadPoolExecutor(4, thread_name_prefix="worker") as pool:
         list(pool.map(work, range(4)))
-    assert sorted(ran(found)[0] for found in prof.exemplars) == [f"SELECT {n}" for n in range(4)]
+    assert sorted(statements_of(found)[0] for found in prof.exemplars) == [
+        f"SELECT {n}" for n in range(4)
+    ]
     assert len({found.owner for found in prof.exemplars}) == 4
     assert all(found.owner.startswith("thread worker") for found in prof.exemplars)
     assert len({found.connection for found in prof.exemplars}) == 4
@@ -375,7 +371,7 @@ def test_tasks_each_have_their_own(async_url: str) -> None:
     prof = asyncio.run(main())
     assert len(prof.exemplars) == 2
     for found in prof.exemplars:
-        assert ran(found) == ["SELECT 1", "SELECT 2"]
+        assert statements_of(found) == ["SELECT 1", "SELECT 2"]
         assert found.outcome == "commit"
         lines = [s.site and s.site.line for s in found.statements]
         assert lines == [line_of("await"), line_of("greenlet")]

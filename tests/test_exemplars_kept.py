@@ -10,21 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import FakeClock, call, line_of
+from helpers import FakeClock, call, exemplar_of, line_of, statements_of
 from sqlalchemy import Engine, text
 
 import txprof
 from txprof import context
 from txprof.sensors import exemplars
-
-
-def only(prof: txprof.Profile) -> txprof.Exemplar:
-    (exemplar,) = prof.exemplars
-    return exemplar
-
-
-def ran(exemplar: txprof.Exemplar) -> list[str]:
-    return [statement.statement for statement in exemplar.statements]
 
 
 def spend(engine: Engine, fake: FakeClock, seconds: float) -> None:
@@ -87,8 +78,8 @@ def test_texts_that_are_counted_as_one_keep_text_and_line(
     with txprof.profile() as prof, engine.begin() as connection:
         for number in range(12):
             connection.exec_driver_sql(f"SELECT {number}")  # send
-    found = only(prof)
-    assert ran(found) == [f"SELECT {number}" for number in range(12)]
+    found = exemplar_of(prof)
+    assert statements_of(found) == [f"SELECT {number}" for number in range(12)]
     assert {s.site and s.site.line for s in found.statements} == {line_of("send")}
 
 
@@ -98,10 +89,10 @@ def test_a_profile_that_runs_shows_those_so_far(engine: Engine, fake: FakeClock)
         with connection.begin():
             connection.execute(text("SELECT 1"))
             fake.tick(1)
-        assert only(prof).hold_end is None
+        assert exemplar_of(prof).hold_end is None
         fake.tick(1)
         connection.close()
-        assert only(prof).hold_end == 2
+        assert exemplar_of(prof).hold_end == 2
 
 
 def test_memory_is_bounded_by_what_is_kept(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,7 +139,7 @@ def test_they_come_back_as_they_were(saved: tuple[txprof.Profile, Path]) -> None
     prof, path = saved
     loaded = txprof.load(path)
     assert loaded.exemplars == prof.exemplars
-    assert len(only(loaded).statements) == 50
+    assert len(exemplar_of(loaded).statements) == 50
 
 
 def test_texts_and_paths_are_saved_once_relative_to_the_project(

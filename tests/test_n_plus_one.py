@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from helpers import assert_clean, assert_flagged, line_of
+from helpers import assert_burst, assert_clean, assert_flagged, line_of
 from shop import (
     CUSTOMERS,
     Category,
@@ -42,14 +42,6 @@ from sqlalchemy.orm import (
 )
 
 import txprof
-
-
-def assert_burst(prof: txprof.Profile, name: str, line: int | None = None) -> txprof.Finding:
-    """One finding, of what that names."""
-    finding = assert_flagged(prof, "n-plus-one", line=line)
-    assert finding.details["target"] == name
-    return finding
-
 
 # Relationships
 
