@@ -292,6 +292,26 @@ def test_threads_find_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     assert wrong == []
 
 
+def test_a_line_that_calls_several_libraries_by_turns_is_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one, other = (library(f"def {name}(f, *a): return f(*a)\n")[name] for name in ("one", "other"))
+    starts = {one: Start(), other: Start()}
+
+    def ask(function: Callable[..., Place]) -> Place:
+        return function(SENSOR["wrap"], places.here, starts[function])
+
+    def again(*_: Any) -> Place:
+        raise AssertionError("walked")
+
+    found = []
+    for turn in range(3):
+        if turn:
+            monkeypatch.setattr(places, "_walked", again)
+        found += [ask(function) for function in (one, other)]
+    assert found == found[:1] * 6
+
+
 # --- compiled and in plain Python ---------------------------------------------------------------
 
 

@@ -145,7 +145,9 @@ def _walked(start: Start, inner: Step | None, frame: FrameType) -> Place:
             called = frame.f_code
         is_last = last.f_back is None
         steps = _firsts if inner is None else inner.steps
-        identity = (between, *((id(code), lasti) for code, lasti in frames), is_last)
+        # The codes, too: one line may call several functions of libraries, by turns.
+        codes = (id(near), id(called))
+        identity = (between, codes, *((id(code), lasti) for code, lasti in frames), is_last)
         step = steps.get(identity)
         if step is None:
             end = _SENSOR if inner is None else inner.end
