@@ -19,7 +19,6 @@ from txprof.visits import OWN, Counted, Inner, Visit, inherited, is_for, over
 
 _LIBRARY, _APPLICATION, _HARNESS = range(3)
 
-_STDLIB = os.path.dirname(os.__file__) + os.sep
 _RUNNERS = frozenset(
     (
         *("anyio", "trio", "pytest", "_pytest", "pluggy", "pytest_asyncio", "hypothesis"),
@@ -366,7 +365,7 @@ def _callers(frame: FrameType, root: FrameType | None) -> Iterator[FrameType]:
 
 def _calls_back(file: str) -> bool:
     """Whether code of this library calls the application, and does not run the harness."""
-    if file.startswith(("<", _STDLIB)) and "-packages" + os.sep not in file:
+    if file.startswith(("<", waiting.STDLIB)) and "-packages" + os.sep not in file:
         return False
     package = file.rpartition("-packages" + os.sep)[2].split(os.sep, 1)[0]
     return package.removesuffix(".py") not in _RUNNERS

@@ -23,8 +23,7 @@ _INNERMOST, _OUTERMOST = 48, 16  # of a deeper path only these are kept: recursi
 
 _INTERACTIVE = ("<stdin>", "<input>", "<ipython", "<doctest", "<console>", "<python-input")
 _OWN = os.path.dirname(os.path.abspath(__file__)) + os.sep
-_STDLIB = os.path.dirname(os.__file__)  # as sysconfig says, which takes 2 ms to import
-_BESIDES_INSTALLED = (_STDLIB + os.sep, os.path.realpath(_STDLIB) + os.sep, _OWN)
+_BESIDES_INSTALLED = (waiting.STDLIB, os.path.realpath(waiting.STDLIB) + os.sep, _OWN)
 _INSTALLED = _SITE, _DIST = f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}"
 
 _application_packages: set[str] = set()

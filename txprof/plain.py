@@ -19,8 +19,11 @@ class Plain:  # noqa: PLW1641 (what changes has no hash)
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
     def __init__(self, *values: Any, **named: Any) -> None:
-        given = {**dict(zip(self.__dataclass_fields__, values, strict=False)), **named}
-        for name, field in self.__dataclass_fields__.items():
+        fields = self.__dataclass_fields__
+        if len(values) > len(fields):
+            raise TypeError(f"{type(self).__name__}() takes at most {len(fields)} values")
+        given = {**dict(zip(fields, values, strict=False)), **named}
+        for name, field in fields.items():
             value = given.pop(name, field.default)
             if value is MISSING:
                 if field.default_factory is MISSING:

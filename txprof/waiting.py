@@ -20,7 +20,7 @@ _WAITING_FILES = frozenset({"threading.py", "queue.py", "_base.py", "thread.py"}
 """Of the standard library: the innermost frame of a thread that waits for another."""
 
 _OWN = os.path.dirname(os.path.abspath(__file__)) + os.sep
-_STDLIB = os.path.dirname(os.__file__) + os.sep
+STDLIB = os.path.dirname(os.__file__) + os.sep  # as sysconfig says, which takes 2 ms to import
 
 carried_by: ContextVar[Any] = ContextVar("txprof_carried_by", default=None)
 """In a thread that an executor lent us: the `concurrent.futures.Future` of the work."""
@@ -60,7 +60,7 @@ def thread_waits(ident: int, *, late: bool) -> bool:
     """
     frame = sys._current_frames().get(ident)
     waits = False
-    while frame is not None and (filename := frame.f_code.co_filename).startswith(_STDLIB):
+    while frame is not None and (filename := frame.f_code.co_filename).startswith(STDLIB):
         if frame.f_code.co_qualname == "Thread.start":
             return late
         waits = waits or os.path.basename(filename) in _WAITING_FILES

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from plugin_project import Project, failed
 
+INSTALLED = """
+import sys
+sys.path.append(__file__.replace("conftest.py", "site-packages"))
+"""
+
 
 def test_cleanups_are_no_part_of_the_call(project: Project) -> None:
     project.write(
@@ -84,10 +89,7 @@ def test_what_a_class_does_around_its_set_up(project: Project) -> None:
                     self.drop_session()
             """
         },
-        conftest="""
-        import sys
-        sys.path.append(__file__.replace("conftest.py", "site-packages"))
-        """,
+        conftest=INSTALLED,
         test_it="""
         import app
         import flask_testing
@@ -148,10 +150,7 @@ def test_methods_that_are_not_known_by_their_function(project: Project) -> None:
     """A decorator that wraps without saying so, and tasks that outlive what started them."""
     project.write(
         **{"site-packages__wrapping": "def unsaid(function): return lambda *of: function(*of)"},
-        conftest="""
-        import sys
-        sys.path.append(__file__.replace("conftest.py", "site-packages"))
-        """,
+        conftest=INSTALLED,
         test_it="""
         import app
         import asyncio
